@@ -1,0 +1,110 @@
+.POSIX:
+
+# Variables to give on the command line, such as `make test PYTHON=python3.13 ARGS="-k journal"`.
+PYTHON = python3
+ARGS =
+# The interpreters that the constraints files are made with: each the oldest that its file serves.
+PYTHON_310 = python3.10
+PYTHON_311 = python3.11
+
+VENV = .venv
+# Empty: constraints-3.10.txt on Python 3.10, else constraints.txt.
+CONSTRAINTS =
+
+PIP = $(VENV)/bin/python -m pip --disable-pip-version-check -q
+SOURCES = sms_source pipelines tests
+
+.PHONY: help install demo test test-lowest check format constraints clean
+
+help: ## this list
+	@echo "make TARGET, with Python $$($(PYTHON) -c 'import sys; print(sys.version.split()[0])' 2>&1)"
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' Makefile
+
+install: ## a virtual environment in .venv, of pinned versions; does nothing if it is up to date
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null || { \
+		echo "make: Python 3.10 or newer is needed, and '$(PYTHON)' is not it: make install PYTHON=/path/to/python3" >&2; \
+		exit 1; }
+	@set -e; \
+	pins="$(CONSTRAINTS)"; \
+	if [ -z "$$pins" ]; then \
+		pins=$$($(PYTHON) -c 'import sys; print("constraints-3.10.txt" if sys.version_info < (3, 11) else "constraints.txt")'); \
+	fi; \
+	key="$$(pwd) $$($(PYTHON) -VV | cksum) $$(cat pyproject.toml "$$pins" | cksum)"; \
+	if [ -x $(VENV)/bin/python ] && [ "$$(cat $(VENV)/.installed 2>/dev/null)" = "$$key" ]; then exit 0; fi; \
+	$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+		echo "make: $(PYTHON) can't make virtual environments; on Debian and Ubuntu: apt install python3-venv" >&2; \
+		exit 1; }; \
+	echo "Installing the versions of $$pins into $(VENV) ..."; \
+	$(PYTHON) -m venv --clear $(VENV); \
+	$(PIP) install -c "$$pins" hatchling editables; \
+	$(PIP) install -c "$$pins" --no-build-isolation -e ".[dev]"; \
+	echo "$$key" >$(VENV)/.installed
+
+demo: install ## the main job against the bundled simulator, into sms_replies_demo.duckdb
+	@$(VENV)/bin/python pipelines/load_replies.py --demo
+
+test: install ## the tests, with coverage; ARGS="-k journal -x" goes to pytest
+	@rm -f .coverage .coverage.*
+	@$(VENV)/bin/python -m pytest --cov --cov-report=term-missing $(ARGS)
+
+test-lowest: ## the tests, with the lowest versions that pyproject.toml allows; Python 3.10 to 3.13
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 14))' || { \
+		echo "make: the lowest versions have wheels for Python 3.10 to 3.13: make test-lowest PYTHON=python3.13" >&2; \
+		exit 1; }
+	@PIP_ONLY_BINARY=:all: $(MAKE) VENV=.venv-lowest CONSTRAINTS=constraints-lowest.txt \
+		PYTHON="$(PYTHON)" ARGS="$(ARGS)" test
+
+check: install ## format, lint, types, dependencies, and the wheel that a user gets
+	$(VENV)/bin/python -m ruff format --check $(SOURCES)
+	$(VENV)/bin/python -m ruff check $(SOURCES)
+	$(VENV)/bin/python -m mypy
+	$(VENV)/bin/python -m pip --disable-pip-version-check check
+	@rm -rf dist
+	$(VENV)/bin/python -m build --no-isolation --outdir dist . >dist.log 2>&1 || { cat dist.log; rm dist.log; exit 1; }
+	@rm dist.log
+	@# Imported from outside the work tree, without the editable install: what the wheel lacks is missing.
+	@set -e; \
+	folder=$$(mktemp -d); trap 'rm -rf "$$folder"' EXIT; \
+	$(PIP) install --no-deps --no-compile --target "$$folder" dist/*.whl; \
+	test -f "$$folder/sms_source/py.typed"; \
+	python=$$(pwd)/$(VENV)/bin/python; cd "$$folder"; \
+	PYTHONPATH="$$folder" "$$python" -c 'import sms_source, os; assert sms_source.__file__.startswith(os.getcwd()), sms_source.__file__'; \
+	PYTHONPATH="$$folder" "$$python" -m sms_source.simulator --help >/dev/null
+	@echo "The checks passed."
+
+format: install ## formats the code, and fixes what the linter can
+	$(VENV)/bin/python -m ruff check --fix-only $(SOURCES)
+	$(VENV)/bin/python -m ruff format $(SOURCES)
+
+# Each file is the whole closure, of the project and its dev extra, as pip resolves it in a new environment.
+# The lowest versions come from the lower bounds in pyproject.toml, a dependency a line.
+constraints: ## makes the constraints files anew (needs Python 3.10 and 3.11)
+	@for python in $(PYTHON_310) $(PYTHON_311); do \
+		$$python -c 'import ensurepip, venv' 2>/dev/null || { \
+			echo "make: $$python is needed: make constraints PYTHON_310=/path/to/python3.10 PYTHON_311=..." >&2; \
+			exit 1; }; \
+	done
+	@set -e; \
+	folder=$$(mktemp -d); trap 'rm -rf "$$folder"' EXIT; \
+	: >"$$folder/none"; \
+	sed -n '/^dependencies = \[/,/^\]/s/^  "\([^">]*\)>=\([0-9.]*\).*/\1==\2/p' pyproject.toml \
+		| sed 's/\[[^]]*\]//' >"$$folder/lowest"; \
+	freeze() { \
+		echo "Making $$1 ..."; \
+		$$2 -m venv --clear "$$folder/venv"; \
+		pip="$$folder/venv/bin/python -m pip --disable-pip-version-check"; \
+		$$pip install -q --upgrade --upgrade-strategy eager --only-binary=:all: -c "$$3" ".[dev]"; \
+		{ \
+			echo "# Made by \`make constraints\`, with $$($$2 -V): $$4."; \
+			$$pip freeze -q --all --exclude pip --exclude tencent-sms-replies; \
+		} >"$$folder/pins"; \
+		cp "$$folder/pins" "$$1"; \
+	}; \
+	freeze constraints.txt "$(PYTHON_311)" "$$folder/none" "the newest versions, for Python 3.11 and newer"; \
+	freeze constraints-3.10.txt "$(PYTHON_310)" "$$folder/none" "the newest versions for Python 3.10"; \
+	freeze constraints-lowest.txt "$(PYTHON_310)" "$$folder/lowest" "the lower bounds of pyproject.toml, for Python 3.10 to 3.13"
+
+clean: ## removes what the targets above made: environments, caches, the demo's database and journal
+	@rm -rf .venv .venv-lowest build dist htmlcov .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	@rm -rf .coverage .coverage.* sms_replies_demo.duckdb sms_replies_demo.duckdb.wal sms_journal_demo
+	@find $(SOURCES) -name __pycache__ -type d -prune -exec rm -rf {} +
