@@ -1,0 +1,56 @@
+"""Constants of the API and defaults of the source.
+
+Facts of the API come from the page of `PullSmsReplyStatus`
+(https://www.tencentcloud.com/document/product/382/40462) unless a line says otherwise.
+"""
+
+API_ENDPOINT = "https://sms.tencentcloudapi.com"
+API_VERSION = "2021-01-11"
+API_REGION = "ap-guangzhou"
+API_LANGUAGE = "en-US"
+
+MAX_PULL_LIMIT = 100
+"""Replies that one pull hands out at most; the API refuses a larger `Limit`."""
+
+MAX_PULLS_PER_SECOND = 100
+"""Requests a second that the API allows an account for this action."""
+
+PULL_WORKERS = 16
+"""Pulls in flight at most. 16 reach the API's ceiling up to a round trip of 160 ms."""
+
+PULL_TIMEOUT = 30.0
+"""Seconds that one pull may take, connecting and reading together."""
+
+CONNECT_TIMEOUT = 10.0
+"""Seconds to connect. A connection that fails has sent nothing, so nothing is lost by giving up early."""
+
+JOURNAL_URL = "sms_journal"
+JOURNAL_RETENTION_DAYS = 7.0
+
+JOURNAL_RESERVE = 1 << 20
+"""Bytes reserved on the disk for an answer before its request goes out (an answer of 100 replies of
+1,000 Chinese characters, escaped, is 600 kB)."""
+
+PACKAGE_REPLIES = 500_000
+"""Replies after which a load package is closed, so that memory and disk stay flat and the first rows
+arrive while a long queue is still being drained."""
+
+TABLE_REPLIES = 10_000
+"""Replies gathered into one Arrow table before dlt gets it (measured: 10,000 rows load 2 to 3 times as
+fast as 100)."""
+
+TABLE_BYTES = 32 << 20
+"""Bytes of answers after which a table is handed on even with fewer rows."""
+
+TABLE_SECONDS = 2.0
+"""Seconds after which a table is handed on even with fewer rows."""
+
+MAX_NOT_EXECUTED = 8
+"""Pulls in a row that were not executed before the drain of an application ends."""
+
+MAX_IN_DOUBT = 5
+"""Pulls in a row whose outcome is unknown before the drain of an application ends."""
+
+OLDEST_REPLY_TIME = 1
+NEWEST_REPLY_TIME = 4_102_444_799
+"""The last second of the year 2099: a `ReplyTime` beyond it is not one."""
