@@ -1,0 +1,117 @@
+"""What the tests share: the simulator in its own process, and pipelines with a disk of their own."""
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import dlt
+import pytest
+
+from pipelines import load_replies
+from sms_source import DrainReport, sms_source
+from sms_source.simulator import SimulatorProcess
+
+APP = "1400006666"
+OTHER_APP = "1400007777"
+
+Rows = list[tuple[Any, ...]]
+
+
+def a_reply(content: Any = "T", **fields: Any) -> dict[str, Any]:
+    """A record as the API hands it out."""
+    return {
+        "ExtendCode": "11",
+        "CountryCode": "86",
+        "PhoneNumber": "+8612000000001",
+        "SubscriberNumber": "12000000001",
+        "SignName": "Tencent Cloud",
+        "ReplyContent": content,
+        "ReplyTime": 1_620_734_188,
+        **fields,
+    }
+
+
+@pytest.fixture(autouse=True)
+def own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A current directory, a home and a dlt data directory that nothing else uses."""
+    for name in [name for name in os.environ if name.startswith(("SOURCES__", "TENCENTCLOUD_"))]:
+        monkeypatch.delenv(name)
+    folder = tmp_path / "project"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("DLT_DATA_DIR", str(tmp_path / "dlt"))
+    monkeypatch.setenv("DLT_LOCAL_DIR", str(folder))
+    monkeypatch.setenv("DLT_PROJECT_DIR", str(folder))
+    return folder
+
+
+@pytest.fixture
+def simulator() -> Iterator[SimulatorProcess]:
+    """A Tencent Cloud SMS API in a process of its own, with two applications and empty queues."""
+    with SimulatorProcess(app_ids=[APP, OTHER_APP]) as simulator:
+        yield simulator
+
+
+@pytest.fixture
+def configured(simulator: SimulatorProcess, monkeypatch: pytest.MonkeyPatch) -> SimulatorProcess:
+    """The simulator, with dlt's configuration in the environment pointing to it, as a user's would."""
+    for name, value in {
+        "CREDENTIALS__SECRET_ID": simulator.secret_id,
+        "CREDENTIALS__SECRET_KEY": simulator.secret_key,
+        "SMS_SDK_APP_IDS": f'["{APP}"]',
+        "API_ENDPOINT": simulator.url,
+        "PULL_TIMEOUT": "2",
+    }.items():
+        monkeypatch.setenv(f"SOURCES__SMS_SOURCE__{name}", value)
+    return simulator
+
+
+class Warehouse:
+    """A pipeline into a DuckDB file, and what a person would see in it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.database = folder / "sms_replies.duckdb"
+
+    def pipeline(self) -> dlt.Pipeline:
+        """The main job's pipeline, as a new process would make it."""
+        return dlt.pipeline(
+            "sms_replies", destination=dlt.destinations.duckdb(str(self.database)), dataset_name="sms"
+        )
+
+    def run(self, **arguments: Any) -> DrainReport:
+        """One extraction and load of the source, with the options of the environment."""
+        report = DrainReport()
+        self.pipeline().run(sms_source(report=report, **arguments))
+        return report
+
+    def query(self, sql: str) -> Rows:
+        """Rows of a query."""
+        import duckdb
+
+        with duckdb.connect(str(self.database), read_only=True) as connection:
+            return connection.execute(sql).fetchall()
+
+    def contents(self) -> list[str]:
+        """What people wrote, in the order of what they wrote."""
+        return [content for (content,) in self.query("select reply_content from sms.replies order by 1")]
+
+
+@pytest.fixture
+def warehouse(own_folders: Path) -> Warehouse:
+    """An empty warehouse."""
+    return Warehouse(own_folders)
+
+
+@pytest.fixture
+def job(capfd: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+    """Runs the main job; returns its exit status, output and errors."""
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        capfd.readouterr()
+        status = load_replies.main(list(arguments))
+        return status, *capfd.readouterr()
+
+    return run

@@ -1,0 +1,128 @@
+"""How an answer's body is read."""
+
+import json
+
+import pytest
+
+from sms_source.answers import Answer, NotAnAnswerError, Unreadable, parse_answer, record_texts
+
+
+def body(records: str, rest: str = "") -> bytes:
+    """An answer with this text for its set."""
+    return f'{{"Response": {{"RequestId": "r1", "PullSmsReplyStatusSet": {records}{rest}}}}}'.encode()
+
+
+def test_a_well_formed_answer_gives_its_records_in_order() -> None:
+    """The records keep the order of the answer, which their identity depends on."""
+    assert parse_answer(body('[{"a": 1}, {"a": 2}]')) == Answer("r1", [{"a": 1}, {"a": 2}], None)
+
+
+@pytest.mark.parametrize(
+    "empty",
+    [
+        b'{"Response": {"RequestId": "r1", "PullSmsReplyStatusSet": []}}',
+        b'{"Response": {"RequestId": "r1", "PullSmsReplyStatusSet": null}}',
+        b'{"Response": {"RequestId": "r1"}}',
+    ],
+)
+def test_an_empty_set_may_be_a_list_null_or_absent(empty: bytes) -> None:
+    """All three mean that no reply was waiting."""
+    assert parse_answer(empty) == Answer("r1", [], None)
+
+
+def test_an_api_error_is_told_with_code_and_message() -> None:
+    """The API answers errors with HTTP 200, in the body."""
+    text = b'{"Response": {"Error": {"Code": "AuthFailure", "Message": "no"}, "RequestId": "r1"}}'
+    assert parse_answer(text) == Answer("r1", [], ("AuthFailure", "no"))
+
+
+@pytest.mark.parametrize(
+    "request_id",
+    ["", '"RequestId": null, ', '"RequestId": 5, ', '"RequestId": "", ', '"RequestId": "\\ud800", '],
+)
+def test_a_request_id_that_is_no_text_counts_as_none(request_id: str) -> None:
+    """Such an answer's replies are known by the pull's own id instead."""
+    text = f'{{"Response": {{{request_id}"PullSmsReplyStatusSet": [1]}}}}'
+    assert parse_answer(text.encode()).request_id is None
+
+
+@pytest.mark.parametrize(
+    ("bad", "reason"),
+    [
+        ("[" * 100_000 + "]" * 100_000, "nested too deep"),
+        ('{"a": }', "Expecting value"),
+        ('{"a": tru}', "Expecting value"),
+        ("9" * 5000, "too long"),
+    ],
+)
+def test_a_record_that_is_no_json_does_not_cost_the_good_ones_beside_it(bad: str, reason: str) -> None:
+    """What was popped with a bad record in one answer is still there."""
+    records = parse_answer(body(f'[{{"a": "]}}\\""}}, {bad}, {{"a": 2}}]')).records
+    assert [records[0], records[2]] == [{"a": ']}"'}, {"a": 2}]
+    assert isinstance(records[1], Unreadable)
+    assert reason in records[1].reason
+    assert records[1].text == bad
+
+
+def test_bytes_that_are_no_utf8_spoil_only_their_own_text() -> None:
+    """They become lone surrogates, which the record's check then finds."""
+    records = parse_answer(body('[{"a": "\xff"}, {"a": "é"}]').replace(b"\xc3\xbf", b"\xff")).records
+    assert records == [{"a": "\udcff"}, {"a": "é"}]
+
+
+def test_nan_is_read_as_a_number() -> None:
+    """Python's parser takes it, and a record is no reason to lose another."""
+    assert str(parse_answer(body('[{"a": NaN}, {"a": 1}]')).records) == "[{'a': nan}, {'a': 1}]"
+
+
+def test_a_byte_order_mark_is_passed_over() -> None:
+    """Some proxies put one in front of what they rewrite."""
+    assert parse_answer(b"\xef\xbb\xbf" + body("[1]")).records == [1]
+
+
+@pytest.mark.parametrize("cut", range(1, len(body('[{"a": "x"}, {"b": [1]}]'))))
+def test_a_body_that_ends_early_is_no_answer(cut: int) -> None:
+    """Wherever it was cut, a truncated body is in doubt, and no parser's crash."""
+    with pytest.raises(NotAnAnswerError):
+        parse_answer(body('[{"a": "x"}, {"b": [1]}]')[:cut])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "<html>502 Bad Gateway</html>",
+        "[]",
+        "null",
+        "{}",
+        '{"Response": []}',
+        '{"Response": {"PullSmsReplyStatusSet": {}}}',
+        '{"Response": {"Error": "x"}}',
+        '{"Response" {"a": NaN}}',
+        '{"Response": {"a": NaN, 5: 1}}',
+        '{"Response": {"RequestId": x, "PullSmsReplyStatusSet": [1]}}',
+    ],
+)
+def test_what_has_no_response_is_no_answer(text: str) -> None:
+    """The outcome of such a pull is in doubt."""
+    with pytest.raises(NotAnAnswerError):
+        parse_answer(text.encode())
+
+
+def test_records_can_be_had_as_the_text_that_came() -> None:
+    """A record that is set aside is kept verbatim, blanks, order, doubled names and all."""
+    texts = ['{"b":1,  "a": 2, "a":3}', '"\\ud800"', "[ ]", "1e400"]
+    assert record_texts(body(f"[ {' , '.join(texts)} ]")) == texts
+
+
+def test_records_keep_bytes_that_are_no_utf8_as_escapes() -> None:
+    """The text must be valid Unicode to be loaded anywhere."""
+    assert record_texts(body('["x"]').replace(b"x", b"\xff\xc3")) == ['"\\xff\\xc3"']
+
+
+def test_the_careful_way_reads_what_the_quick_way_reads() -> None:
+    """One bad record must not change how the others are understood."""
+    records = [{"a": [1, {"b": '\\ " ] } , ü 😀'}], "c": None}, {"t": 1.5, "u": True}, "text", 7, []]
+    quick = parse_answer(body(json.dumps(records)))
+    careful = parse_answer(body(json.dumps([*records, float("nan")])))
+    assert careful.records[:-1] == quick.records == records
