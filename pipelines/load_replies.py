@@ -1,0 +1,333 @@
+"""Empties the reply queues of Tencent Cloud SMS applications into a warehouse, each reply exactly once.
+
+    python pipelines/load_replies.py --demo     against the bundled simulator, no account needed
+    python pipelines/load_replies.py --check    proves configuration and permission, takes no reply
+    python pipelines/load_replies.py            the job
+
+Exit status: 0 the queues are drained and loaded; 1 the run failed; 2 wrong usage or configuration.
+"""
+
+import argparse
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import dlt
+from dlt.common.configuration import resolve_configuration
+
+if __name__ == "__main__":
+    # Run from a checkout, as the README does, the package is beside this folder.
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from sms_source import DrainReport, settings, sms_source
+from sms_source.client import SmsClient
+from sms_source.configuration import SECTIONS, SmsSourceConfiguration, check_names
+from sms_source.errors import ConfigurationError
+from sms_source.explain import explain
+from sms_source.journal import Journal
+
+PIPELINE = "sms_replies"
+DEMO_PIPELINE = "sms_replies_demo"
+DEMO_APP_IDS = ("1400006666", "1400007777")
+DEMO_REPLIES = 1_500
+
+logger = logging.getLogger("sms_source.load_replies")
+
+
+@dataclass
+class Summary:
+    """What a run did; `reports` has one for each load package."""
+
+    pipeline: dlt.Pipeline
+    reports: list[DrainReport] = field(default_factory=list)
+    started_at: float = field(default_factory=time.monotonic)
+
+    def total(self, name: str) -> int:
+        """A count of the reports, added up."""
+        values = (getattr(report, name) for report in self.reports)
+        return sum(value if isinstance(value, int) else value.total() for value in values)
+
+    def raise_for_failure(self) -> None:
+        """Raises what ended the drain of an application, if anything did."""
+        for report in self.reports:
+            report.raise_for_failure()
+
+    def lines(self) -> Iterator[str]:
+        """The summary for a person."""
+        dataset = self.pipeline.dataset_name
+        replies = self.total("replies")
+        requests = _count(self.total("requests"), "request")
+        seconds = time.monotonic() - self.started_at
+        if not self.total("pulls"):
+            yield f"No new replies ({requests}, {seconds:.1f} s); nothing to load."
+        else:
+            yield f"Loaded {_count(replies, 'reply', 'replies')} into {dataset}.replies in {seconds:.1f} s."
+            by_app: dict[str, int] = {}
+            for report in self.reports:
+                for app_id, number in report.replies.items():
+                    by_app[app_id] = by_app.get(app_id, 0) + number
+            for app_id, number in sorted(by_app.items()):
+                yield f"  application {app_id}  {number:>11,}"
+            newest = max((r.newest for r in self.reports if r.newest), default=None)
+            if newest:
+                yield f"  newest reply  {newest:%Y-%m-%d %H:%M:%S} UTC ({_age(newest)} old)"
+            yield f"  pulls         {self.total('pulls'):,} in the ledger, of {requests}"
+        if in_doubt := self.total("in_doubt"):
+            yield (
+                f"  WARNING: {_count(in_doubt, 'pull')} in doubt, "
+                f"at most {self.total('at_risk'):,} replies lost: "
+                f"select * from {dataset}.pulls where outcome = 'in_doubt'"
+            )
+        if rejected := self.total("rejected"):
+            yield (
+                f"  WARNING: {_count(rejected, 'record')} did not fit: "
+                f"select * from {dataset}.rejected_replies"
+            )
+        if limited := self.total("rate_limited"):
+            yield f"  {_count(limited, 'request')} refused for the account's rate, and made again"
+
+
+def load_replies(
+    pipeline: dlt.Pipeline,
+    options: SmsSourceConfiguration,
+    *,
+    replay: bool = False,
+    stop: threading.Event | None = None,
+) -> Summary:
+    """Loads what earlier runs left, then drains the queues and loads them, package by package.
+
+    Args:
+        pipeline: where to load; one pipeline for one journal.
+        options: of the source, resolved.
+        replay: load the journal's whole archive again instead of pulling.
+        stop: ends pulling when it is set; what was pulled is still loaded.
+
+    Returns:
+        What was done. Its `raise_for_failure` raises what ended the drain of an application.
+
+    Raises:
+        ConfigurationError: the journal belongs to another pipeline.
+        JournalLockedError: another process is using the journal.
+        PipelineStepFailed: a step of dlt failed; what was pulled waits in the journal for the next run.
+    """
+    summary = Summary(pipeline)
+    stop = stop or threading.Event()
+    with Journal(options.journal_url) as journal:
+        _load_pending(pipeline, journal)
+        while True:
+            report = DrainReport()
+            summary.reports.append(report)
+            source = sms_source(
+                **dict(options),
+                replay=replay,
+                package_replies=settings.PACKAGE_REPLIES,
+                stop=stop,
+                report=report,
+            )
+            pipeline.run(source)
+            if replay or report.drained or report.failures or stop.is_set():
+                return summary
+
+
+def _load_pending(pipeline: dlt.Pipeline, journal: Journal) -> None:
+    """Loads the packages that an earlier run left; dlt's `run` would then extract nothing, or wipe them."""
+    state = pipeline.state["_local"]
+    journal_of_packages = state.get("sms_journal", journal.url)
+    if pipeline.has_pending_data:
+        if journal_of_packages != journal.url:
+            raise ConfigurationError(
+                f"Pipeline {pipeline.pipeline_name!r} holds packages that are not loaded yet, of the journal "
+                f"{journal_of_packages}; this run has {journal.url}. Run the job there first."
+            )
+        logger.info("Loading what an earlier run left pending.")
+        pipeline.normalize()
+        pipeline.load()
+    if state.get("sms_journal") != journal.url:
+        pipeline.set_local_state_val("sms_journal", journal.url)
+
+
+def check(pipeline: dlt.Pipeline, options: SmsSourceConfiguration) -> None:
+    """Proves all that a run needs, and takes no reply. Raises what is wrong."""
+    print(f"ok  configuration  applications {', '.join(options.sms_sdk_app_ids)} in {options.api_region}")
+    with Journal(options.journal_url) as journal:
+        journal.open_drain().probe()
+        print(f"ok  journal        {journal.url} can be written")
+    with pipeline.destination_client() as client:
+        client.is_storage_initialized()
+    print(f"ok  destination    {pipeline.destination.destination_name} answers")
+    with SmsClient(
+        options.credentials,
+        endpoint=options.api_endpoint,
+        region=options.api_region,
+        language=options.api_language,
+        timeout=options.pull_timeout,
+    ) as sms:
+        for app_id in options.sms_sdk_app_ids:
+            sms.check(app_id)
+            print(f"ok  application    {app_id}: network, signature and permission are right")
+    print("No reply was taken: the question was PullSmsReplyStatusByPhoneNumber, about a number nobody has.")
+
+
+@contextmanager
+def demo_options() -> Iterator[dict[str, Any]]:
+    """The simulator in a process of its own, with replies waiting, and the options to reach it."""
+    from sms_source.simulator import SimulatorProcess, demo_replies
+
+    with SimulatorProcess(app_ids=DEMO_APP_IDS) as simulator:
+        for number, app_id in enumerate(DEMO_APP_IDS):
+            simulator.enqueue(app_id, demo_replies(DEMO_REPLIES, seed=number, now=int(time.time())))
+        yield {
+            "sms_sdk_app_ids": list(DEMO_APP_IDS),
+            "credentials": {"secret_id": simulator.secret_id, "secret_key": simulator.secret_key},
+            "api_endpoint": simulator.url,
+            "journal_url": "sms_journal_demo",
+        }
+
+
+@contextmanager
+def configured_options() -> Iterator[dict[str, Any]]:
+    """No options but those of dlt's configuration, whose names are checked first."""
+    check_names()
+    yield {}
+
+
+@contextmanager
+def stop_on_signals() -> Iterator[threading.Event]:
+    """An event that the first SIGTERM or Ctrl-C sets; a second one ends the process at once.
+
+    Nothing in the journal is lost by either: a pull in flight is, by the second.
+    """
+    stop = threading.Event()
+
+    def on_signal(number: int, _frame: FrameType | None) -> None:
+        if stop.is_set():
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
+        stop.set()
+        name = signal.Signals(number).name
+        os.write(
+            2, f"{name}: pulling ends, what was pulled is being loaded. Again to stop at once.\n".encode()
+        )
+
+    previous = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs the job with command line arguments; returns the exit status."""
+    args = _parse(arguments)
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
+    logging.getLogger("sms_source").setLevel(logging.INFO)
+    try:
+        with demo_options() if args.demo else configured_options() as given:
+            options = resolve_configuration(SmsSourceConfiguration(), sections=SECTIONS, explicit_value=given)
+            pipeline = dlt.pipeline(
+                DEMO_PIPELINE if args.demo else PIPELINE,
+                destination=args.destination,
+                dataset_name=args.dataset,
+                progress=args.progress,
+            )
+            if args.check:
+                check(pipeline, options)
+            else:
+                _run(pipeline, options, args)
+    except Exception as error:  # noqa: BLE001 - whatever it is, a person gets one clear message
+        if args.verbose:
+            traceback.print_exc()
+        message, status = explain(error)
+        print(f"ERROR: {message}", file=sys.stderr)
+        return status
+    return 0
+
+
+def _run(pipeline: dlt.Pipeline, options: SmsSourceConfiguration, args: argparse.Namespace) -> None:
+    with stop_on_signals() as stop:
+        while True:
+            summary = load_replies(pipeline, options, replay=args.replay, stop=stop)
+            for line in summary.lines():
+                print(line, flush=True)
+            summary.raise_for_failure()
+            if args.follow is None or stop.is_set():
+                break
+            stop.wait(args.follow)
+    _print_where(pipeline)
+    if stop.is_set() and args.follow is None:
+        raise InterruptedError("Stopped by a signal before the queues were empty. Run again for the rest.")
+
+
+def _print_where(pipeline: dlt.Pipeline) -> None:
+    replies = f"{pipeline.dataset_name}.replies"
+    query = f"select reply_time, phone_number, reply_content from {replies} order by reply_time desc limit 5"
+    if pipeline.destination.destination_name != "duckdb":
+        print(f"See it:  {query}")
+        return
+    with pipeline.destination_client() as client:
+        database = Path(str(getattr(client.config.credentials, "database", "")))
+    name = database.name if database.parent == Path.cwd() else database
+    print(f"The data is in {database}. See it:")
+    print(
+        f"  {Path(sys.executable).name} -c \"import duckdb; print(duckdb.connect('{name}').sql('{query}'))\""
+    )
+
+
+def _parse(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="load_replies.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--demo", action="store_true", help="run against the bundled simulator")
+    parser.add_argument("--destination", default="duckdb", metavar="NAME", help="dlt destination (duckdb)")
+    parser.add_argument(
+        "--dataset", default="sms", metavar="NAME", help="dataset, or schema, of the tables (sms)"
+    )
+    parser.add_argument("--check", action="store_true", help="prove that a run can work, and take no reply")
+    parser.add_argument("--follow", type=_seconds, metavar="SECONDS", help="keep draining, at this interval")
+    parser.add_argument(
+        "--replay", action="store_true", help="load the journal's archive again; pull nothing"
+    )
+    parser.add_argument(
+        "--progress",
+        metavar="NAME",
+        default="tqdm" if sys.stderr.isatty() else None,
+        choices=["tqdm", "log", "enlighten", "alive_progress"],
+        help="dlt's progress display: tqdm (on a terminal), log, enlighten or alive_progress",
+    )
+    parser.add_argument("--verbose", action="store_true", help="show the traceback of an error")
+    return parser.parse_args(arguments)
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not seconds > 0:
+        raise argparse.ArgumentTypeError(f"{text} is not a number of seconds above 0")
+    return seconds
+
+
+def _count(number: int, one: str, many: str | None = None) -> str:
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+def _age(moment: datetime) -> str:
+    seconds = int((datetime.now(timezone.utc) - moment).total_seconds())
+    for unit, length in (("day", 86400), ("hour", 3600), ("minute", 60)):
+        if seconds >= 2 * length:
+            return _count(seconds // length, unit)
+    return _count(max(seconds, 0), "second")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,386 @@
+"""The main job as a person or a scheduler meets it: its output, its exit status, its errors."""
+
+import json
+import shlex
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from sms_source.journal import Journal
+from sms_source.simulator import SimulatorProcess
+from tests.conftest import APP, OTHER_APP, Warehouse, a_reply
+
+Job = Callable[..., tuple[int, str, str]]
+
+MAIN_JOB = Path(__file__).parent.parent / "pipelines" / "load_replies.py"
+
+
+def start_job(*arguments: str) -> "subprocess.Popen[str]":
+    """The main job in a process of its own."""
+    return subprocess.Popen(
+        [sys.executable, str(MAIN_JOB), *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def wait_until(holds: Callable[[], bool]) -> None:
+    """Waits for something that another process does; the test's own time limit ends a wait in vain."""
+    while not holds():
+        time.sleep(0.01)
+
+
+def test_the_summary_tells_what_was_loaded(
+    configured: SimulatorProcess, warehouse: Warehouse, job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Replies by application, the newest, the ledger, where the data is and how to see it."""
+    monkeypatch.setenv("SOURCES__SMS_SOURCE__SMS_SDK_APP_IDS", json.dumps([APP, OTHER_APP]))
+    configured.enqueue(APP, [a_reply(ReplyTime=int(time.time()) - 7200) for _ in range(1_250)])
+    configured.enqueue(OTHER_APP, [a_reply()])
+    status, out, err = job()
+    assert (status, err) == (0, "")
+    assert "Loaded 1,251 replies into sms.replies" in out
+    assert f"application {APP}        1,250" in out
+    assert f"application {OTHER_APP}            1" in out
+    assert "(2 hours old)" in out
+    assert "14 in the ledger" in out
+    assert "doubt" not in out
+    assert str(warehouse.database) in out
+    (command,) = (line for line in out.splitlines() if "import duckdb" in line)
+    shown = subprocess.run(
+        [sys.executable, *shlex.split(command)[1:]], capture_output=True, text=True, check=False
+    )
+    assert "reply_content" in shown.stdout
+    assert shown.returncode == 0
+
+
+def test_a_run_with_nothing_new_says_so(configured: SimulatorProcess, job: Job) -> None:
+    """The run that happens most is one quiet line, and one request."""
+    job()
+    status, out, err = job()
+    assert (status, err) == (0, "")
+    assert out.startswith("No new replies (1 request")
+
+
+def test_the_ledger_s_doubts_and_the_rejected_are_warnings(
+    configured: SimulatorProcess, job: Job, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A run that met doubt but drained the queue ends with 0, and says where to look."""
+    configured.enqueue(APP, [a_reply(), {"bad": 1}, *(a_reply() for _ in range(200))])
+    configured.fail_next("truncate", after=1)
+    status, out, _ = job()
+    assert status == 0
+    assert "WARNING: 1 pull in doubt, at most 100 replies lost" in out
+    assert "select * from sms.pulls where outcome = 'in_doubt'" in out
+    assert "WARNING: 1 record did not fit" in out
+    assert "Client.TruncatedBody" in caplog.text
+
+
+def test_pending_packages_are_loaded_before_the_queue_is_drained(
+    configured: SimulatorProcess, warehouse: Warehouse, job: Job, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Also when the dataset has never existed: dlt's own run would wipe them."""
+    from sms_source import sms_source
+
+    configured.enqueue(APP, [a_reply("a")])
+    warehouse.pipeline().extract(sms_source())
+    configured.enqueue(APP, [a_reply("b")])
+    assert job()[0] == 0
+    assert "Loading what an earlier run left pending." in caplog.text
+    assert warehouse.contents() == ["a", "b"]
+
+
+def test_a_long_queue_is_drained_in_one_run(
+    configured: SimulatorProcess, warehouse: Warehouse, job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The job goes on, package by package, until every queue is empty."""
+    monkeypatch.setattr("pipelines.load_replies.settings.PACKAGE_REPLIES", 500)
+    configured.enqueue(APP, [a_reply() for _ in range(1_400)])
+    status, out, _ = job()
+    assert status == 0
+    assert "Loaded 1,400 replies" in out
+    assert warehouse.query("select count(*), count(distinct _dlt_load_id) from sms.replies")[0] == (1_400, 3)
+
+
+@pytest.mark.parametrize(
+    ("variables", "status", "message"),
+    [
+        ({"CREDENTIALS__SECRET_KEY": ""}, 2, "secret_key"),
+        ({"CREDENTIALS__SECRET_KEY": "wrong-key-0123456789abcdefghij"}, 1, "AuthFailure.SignatureFailure"),
+        ({"CREDENTIALS__SECRET_ID": "AKIDunknown"}, 1, "AuthFailure.SecretIdNotFound"),
+        ({"SMS_SDK_APP_IDS": '["1499999999"]'}, 1, "SdkAppIdNotExist"),
+        ({"SMS_SDK_APP_IDS": "[1400006666"}, 2, "sms_sdk_app_ids is '[1400006666'"),
+        ({"SMS_SDK_APP_IDS": '["../x"]'}, 2, "sms_sdk_app_ids"),
+        ({"SMS_SDK_APP_IDS": ""}, 2, "sms_sdk_app_ids"),
+        ({"API_REGOIN": "x"}, 2, "Did you mean 'api_region'?"),
+        ({"CREDENTIALS__SECRETKEY": "x"}, 2, "Did you mean 'secret_key'?"),
+        ({"API_REGION": "Mars!"}, 2, "api_region is 'Mars!'"),
+        ({"API_REGION": "eu-mars"}, 1, "UnsupportedRegion"),
+        ({"API_ENDPOINT": "http://sms.tencentcloudapi.com"}, 2, "loopback"),
+        ({"API_ENDPOINT": "sms.tencentcloudapi.com"}, 2, "expected https://"),
+        ({"API_LANGUAGE": "fr"}, 2, "api_language is 'fr'"),
+        ({"JOURNAL_URL": "gopher://x"}, 2, "journal_url 'gopher://x'"),
+        ({"JOURNAL_URL": " "}, 2, "journal_url is ' '"),
+        ({"JOURNAL_RETENTION_DAYS": "-1"}, 2, "journal_retention_days is -1.0"),
+        ({"PULLS_PER_SECOND": "0"}, 2, "pulls_per_second is 0"),
+        ({"PULL_WORKERS": "0"}, 2, "pull_workers is 0"),
+        ({"PULL_LIMIT": "101"}, 2, "pull_limit is 101"),
+        ({"PULL_LIMIT": "many"}, 2, "pull_limit in dlt's configuration is not of the type int"),
+        ({"PULL_TIMEOUT": "0"}, 2, "pull_timeout is 0"),
+    ],
+)
+def test_wrong_configuration_ends_with_one_clear_message(
+    configured: SimulatorProcess,
+    job: Job,
+    monkeypatch: pytest.MonkeyPatch,
+    variables: dict[str, str],
+    status: int,
+    message: str,
+) -> None:
+    """What is wrong, where, what to do; the contract's exit status; no traceback, no secret, nothing lost."""
+    configured.enqueue(APP, [a_reply()])
+    for name, value in variables.items():
+        monkeypatch.setenv(f"SOURCES__SMS_SOURCE__{name}", value)
+    found, out, err = job()
+    assert (found, out) == (status, "")
+    assert err.startswith("ERROR: ")
+    assert err.count("\n") == 1
+    assert message in err
+    assert "wrong-key" not in err
+    assert configured.secret_key not in err
+    assert configured.stats().handed_out == 0
+
+
+@pytest.mark.parametrize(
+    ("code", "remedy"),
+    [
+        ("UnauthorizedOperation.SmsSdkAppIdVerifyFail", "must belong to the account"),
+        ("UnauthorizedOperation.RequestPermissionDeny", "to be activated"),
+        ("UnauthorizedOperation.ServiceSuspendDueToArrears", "settle them"),
+        ("UnauthorizedOperation.RequestIpNotInWhitelist", "allowlist"),
+        ("AuthFailure.UnauthorizedOperation", "access management (CAM)"),
+    ],
+)
+def test_a_refusal_names_its_remedy(configured: SimulatorProcess, job: Job, code: str, remedy: str) -> None:
+    """At three in the morning, nobody looks up an error code."""
+    configured.fail_next("api_error", code=code)
+    status, _, err = job()
+    assert status == 1
+    assert code in err
+    assert remedy in err
+    assert "Traceback" not in err
+
+
+def test_a_wrong_clock_is_named(
+    configured: SimulatorProcess, job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The pull is tried again a few times, then the message speaks of NTP."""
+    monkeypatch.setattr("sms_source.drain.LONGEST_BACKOFF_SECONDS", 0.02)
+    configured.configure(clock_skew=400.0)
+    status, _, err = job()
+    assert status == 1
+    assert "NTP" in err.splitlines()[-1]
+
+
+def test_no_network_is_named(configured: SimulatorProcess, job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What can't be reached, and what to look at."""
+    monkeypatch.setattr("sms_source.drain.LONGEST_BACKOFF_SECONDS", 0.02)
+    monkeypatch.setenv("SOURCES__SMS_SOURCE__API_ENDPOINT", "http://localhost:1")
+    status, _, err = job()
+    assert status == 1
+    assert "Client.ConnectionRefused: no connection to localhost:1" in err
+    assert "firewall" in err
+
+
+def test_a_locked_journal_is_named(configured: SimulatorProcess, warehouse: Warehouse) -> None:
+    """The second process is refused at once, before it pulls."""
+    with Journal(str(warehouse.folder / "sms_journal")):
+        process = start_job()
+        out, err = process.communicate(timeout=60)
+    assert (process.returncode, out) == (1, "")
+    assert "Another process is using the journal" in err
+    assert configured.stats().pulls == 0
+
+
+def test_a_database_that_another_process_holds_is_named_and_nothing_is_lost(
+    configured: SimulatorProcess, warehouse: Warehouse, job: Job
+) -> None:
+    """The classic: a notebook has the DuckDB file open."""
+    configured.enqueue(APP, [a_reply("a")])
+    assert job()[0] == 0
+    configured.enqueue(APP, [a_reply("b")])
+    with duckdb.connect(str(warehouse.database)):
+        process = start_job()
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "Another process holds the DuckDB file open" in err
+    assert "Traceback" not in err
+    assert job()[0] == 0
+    assert warehouse.contents() == ["a", "b"]
+
+
+def test_a_table_that_can_not_take_the_rows_loses_nothing(
+    configured: SimulatorProcess, warehouse: Warehouse, job: Job
+) -> None:
+    """A load job that fails for good aborts its package; once the table is mended, the journal has all."""
+    with duckdb.connect(str(warehouse.database)) as connection:
+        connection.execute("create schema sms; create table sms.replies (reply_id integer not null)")
+    configured.enqueue(APP, [a_reply("a")])
+    status, _, err = job()
+    assert status == 1
+    assert err.splitlines()[-1].startswith("ERROR: dlt's step load failed")
+    with duckdb.connect(str(warehouse.database)) as connection:
+        connection.execute("drop table sms.replies")
+    configured.enqueue(APP, [a_reply("b")])
+    for _ in range(2):
+        status, _, err = job()
+    assert (status, err) == (0, "")
+    assert warehouse.contents() == ["a", "b"]
+
+
+def test_a_journal_of_another_dataset_is_refused(configured: SimulatorProcess, job: Job) -> None:
+    """One journal feeds one pipeline; the message says how to have two."""
+    assert job()[0] == 0
+    status, _, err = job("--dataset", "other")
+    assert status == 2
+    assert "journal_url" in err
+
+
+def test_pending_packages_of_another_journal_are_not_loaded_here(
+    configured: SimulatorProcess, warehouse: Warehouse, job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two folders share dlt's working directory: what waits for one database must not go into the other."""
+    from sms_source import sms_source
+
+    assert job()[0] == 0
+    configured.enqueue(APP, [a_reply("a")])
+    warehouse.pipeline().extract(sms_source())
+    other = warehouse.folder.parent / "elsewhere"
+    monkeypatch.setenv("SOURCES__SMS_SOURCE__JOURNAL_URL", str(other))
+    status, _, err = job()
+    assert status == 2
+    assert "Run the job there first" in err
+    monkeypatch.delenv("SOURCES__SMS_SOURCE__JOURNAL_URL")
+    assert job()[0] == 0
+    assert warehouse.contents() == ["a"]
+
+
+def test_check_proves_everything_and_takes_nothing(
+    configured: SimulatorProcess, job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Configuration, journal, destination, network, signature and permission."""
+    configured.enqueue(APP, [a_reply()])
+    status, out, err = job("--check")
+    assert (status, err) == (0, "")
+    assert out.count("ok  ") == 4
+    assert "PullSmsReplyStatusByPhoneNumber" in out
+    monkeypatch.setenv("SOURCES__SMS_SOURCE__CREDENTIALS__SECRET_KEY", "x" * 30)
+    assert job("--check")[0] == 1
+    assert configured.stats().handed_out == 0
+
+
+def test_replay_loads_the_archive_again(configured: SimulatorProcess, warehouse: Warehouse, job: Job) -> None:
+    """A table that somebody dropped is built again from what retention keeps."""
+    configured.enqueue(APP, [a_reply(content) for content in "ab"])
+    assert job()[0] == 0
+    with duckdb.connect(str(warehouse.database)) as connection:
+        connection.execute("delete from sms.replies")
+    for _ in range(2):
+        status, out, _ = job("--replay")
+        assert status == 0
+        assert "Loaded 2 replies" in out
+        assert warehouse.contents() == ["a", "b"]
+    assert configured.stats().pulls == 2
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--bogus"], ["--follow", "0"], ["--follow", "x"], ["--progress", "x"]]
+)
+def test_wrong_usage_ends_with_2(job: Job, arguments: list[str]) -> None:
+    """As the contract says, and as argparse does."""
+    with pytest.raises(SystemExit) as caught:
+        job(*arguments)
+    assert caught.value.code == 2
+
+
+def test_an_unknown_destination_ends_with_2(configured: SimulatorProcess, job: Job) -> None:
+    """Before anything is pulled."""
+    status, _, err = job("--destination", "nope")
+    assert status == 2
+    assert "'nope'" in err
+    assert configured.stats().pulls == 0
+
+
+def test_verbose_shows_the_traceback(configured: SimulatorProcess, job: Job) -> None:
+    """For the person who has to look deeper."""
+    configured.fail_next("api_error", code="AuthFailure")
+    assert "Traceback" in job("--verbose")[2]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_stops_pulling_and_loads_what_there_is(
+    configured: SimulatorProcess, warehouse: Warehouse, number: signal.Signals
+) -> None:
+    """Pulls in flight are destructive, so they end by themselves; then comes the load, and a message."""
+    configured.configure(latency=0.05)
+    configured.enqueue(APP, [a_reply() for _ in range(50_000)])
+    process = start_job()
+    wait_until(lambda: configured.stats().pulls > 20)
+    process.send_signal(number)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert f"{number.name}: pulling ends" in err
+    assert "Stopped by a signal before the queues were empty" in err
+    assert warehouse.query("select count(*) from sms.replies") == [(configured.stats().handed_out,)]
+    assert warehouse.query("select count(*) from sms.pulls where outcome <> 'answered'") == [(0,)]
+
+
+def test_a_second_signal_stops_at_once_and_loses_nothing_journaled(
+    configured: SimulatorProcess, warehouse: Warehouse, job: Job
+) -> None:
+    """What was in flight is in doubt, what had arrived is loaded by the next run."""
+    configured.configure(latency=1.5)
+    configured.enqueue(APP, [a_reply(str(n)) for n in range(500)])
+    process = start_job()
+    wait_until(lambda: configured.stats().pulls >= 2)
+    process.send_signal(signal.SIGTERM)
+    wait_until(lambda: process.stderr is not None and "SIGTERM" in process.stderr.readline())
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(60) == -signal.SIGTERM
+    configured.configure(latency=0.0)
+    status, out, _ = job()
+    assert status == 0
+    delivered = {json.loads(one.reply)["ReplyContent"] for one in configured.handed_out() if one.delivered}
+    assert set(warehouse.contents()) >= delivered
+    at_risk = warehouse.query("select coalesce(sum(at_risk), 0) from sms.pulls")[0][0]
+    assert 500 - len(warehouse.contents()) <= at_risk
+    assert "in doubt" in out
+
+
+def test_follow_keeps_draining_until_it_is_stopped(
+    configured: SimulatorProcess, warehouse: Warehouse
+) -> None:
+    """For opt-outs in near real time: one process, a drain each interval, an end on SIGTERM with status 0."""
+    process = start_job("--follow", "0.1")
+    for number in range(2):
+        configured.enqueue(APP, [a_reply(str(number))])
+        wait_until(lambda: configured.stats().queued.get(f"{APP}/ap-guangzhou", 0) == 0)
+    threading.Timer(1.0, process.send_signal, [signal.SIGTERM]).start()
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    assert warehouse.contents() == ["0", "1"]
+
+
+def test_the_demo_runs_without_any_configuration(warehouse: Warehouse, job: Job) -> None:
+    """The first five minutes; and a second demo still works."""
+    for count in (3_000, 6_000):
+        status, out, err = job("--demo")
+        assert (status, err) == (0, "")
+        assert "Loaded 3,000 replies into sms.replies" in out
+        with duckdb.connect("sms_replies_demo.duckdb") as connection:
+            assert connection.execute("select count(*) from sms.replies").fetchall() == [(count,)]
