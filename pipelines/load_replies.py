@@ -278,11 +278,14 @@ def _print_where(pipeline: dlt.Pipeline) -> None:
         return
     with pipeline.destination_client() as client:
         database = Path(str(getattr(client.config.credentials, "database", "")))
-    name = database.name if database.parent == Path.cwd() else database
     print(f"The data is in {database}. See it:")
-    print(
-        f"  {Path(sys.executable).name} -c \"import duckdb; print(duckdb.connect('{name}').sql('{query}'))\""
-    )
+    code = f"import duckdb; print(duckdb.connect('{_short(database)}').sql('{query}'))"
+    print(f'  {_short(Path(sys.executable))} -c "{code}"')
+
+
+def _short(path: Path) -> Path:
+    """The path as it is typed from here."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
 def _parse(arguments: list[str] | None) -> argparse.Namespace:

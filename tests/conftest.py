@@ -16,6 +16,7 @@ APP = "1400006666"
 OTHER_APP = "1400007777"
 
 Rows = list[tuple[Any, ...]]
+Job = Callable[..., tuple[int, str, str]]
 
 
 def a_reply(content: Any = "T", **fields: Any) -> dict[str, Any]:
@@ -106,7 +107,7 @@ def warehouse(own_folders: Path) -> Warehouse:
 
 
 @pytest.fixture
-def job(capfd: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+def job(capfd: pytest.CaptureFixture[str]) -> Job:
     """Runs the main job; returns its exit status, output and errors."""
 
     def run(*arguments: str) -> tuple[int, str, str]:

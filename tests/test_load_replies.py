@@ -15,9 +15,7 @@ import pytest
 
 from sms_source.journal import Journal
 from sms_source.simulator import SimulatorProcess
-from tests.conftest import APP, OTHER_APP, Warehouse, a_reply
-
-Job = Callable[..., tuple[int, str, str]]
+from tests.conftest import APP, OTHER_APP, Job, Warehouse, a_reply
 
 MAIN_JOB = Path(__file__).parent.parent / "pipelines" / "load_replies.py"
 
