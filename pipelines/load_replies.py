@@ -25,6 +25,8 @@ from typing import Any
 
 import dlt
 from dlt.common.configuration import resolve_configuration
+from dlt.common.destination import AnyDestination, Destination
+from dlt.common.storages.configuration import WithLocalFiles
 
 if __name__ == "__main__":
     # Run from a checkout, as the README does, the package is beside this folder.
@@ -238,7 +240,7 @@ def main(arguments: list[str] | None = None) -> int:
             options = resolve_configuration(SmsSourceConfiguration(), sections=SECTIONS, explicit_value=given)
             pipeline = dlt.pipeline(
                 DEMO_PIPELINE if args.demo else PIPELINE,
-                destination=args.destination,
+                destination=_destination(args.destination),
                 dataset_name=args.dataset,
                 progress=args.progress,
             )
@@ -253,6 +255,20 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"ERROR: {message}", file=sys.stderr)
         return status
     return 0
+
+
+def _destination(name: str) -> AnyDestination:
+    """The destination of that name, with its files in the current directory.
+
+    dlt remembers the directory in which a pipeline first ran: a second checkout would load into the first
+    one's database.
+    """
+    destination = Destination.from_reference(name)
+    if destination is None:
+        raise ConfigurationError("--destination needs the name of a destination of dlt, such as duckdb.")
+    if issubclass(destination.spec, WithLocalFiles):
+        destination.config_params["local_dir"] = dlt.current.run_context().local_dir
+    return destination
 
 
 def _run(pipeline: dlt.Pipeline, options: SmsSourceConfiguration, args: argparse.Namespace) -> None:

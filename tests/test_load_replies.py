@@ -268,6 +268,22 @@ def test_pending_packages_of_another_journal_are_not_loaded_here(
     assert warehouse.contents() == ["a"]
 
 
+def test_the_database_is_in_the_current_directory_wherever_the_job_ran_before(
+    configured: SimulatorProcess, warehouse: Warehouse, job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """dlt remembers where a pipeline first ran: a second checkout must not load into the first one's."""
+    configured.enqueue(APP, [a_reply("here")])
+    assert job()[0] == 0
+    elsewhere = warehouse.folder.parent / "elsewhere"
+    elsewhere.mkdir()
+    for folder, content in ((elsewhere, "there"), (warehouse.folder, "here again")):
+        monkeypatch.setenv("DLT_LOCAL_DIR", str(folder))
+        configured.enqueue(APP, [a_reply(content)])
+        assert job()[0] == 0
+    assert warehouse.contents() == ["here", "here again"]
+    assert Warehouse(elsewhere).contents() == ["there"]
+
+
 def test_check_proves_everything_and_takes_nothing(
     configured: SimulatorProcess, job: Job, monkeypatch: pytest.MonkeyPatch
 ) -> None:
