@@ -267,16 +267,18 @@ def _destination(name: str) -> AnyDestination:
     if destination is None:
         raise ConfigurationError("--destination needs the name of a destination of dlt, such as duckdb.")
     if issubclass(destination.spec, WithLocalFiles):
-        destination.config_params["local_dir"] = dlt.current.run_context().local_dir
+        destination.config_params["local_dir"] = os.path.abspath(dlt.current.run_context().local_dir)
     return destination
 
 
 def _run(pipeline: dlt.Pipeline, options: SmsSourceConfiguration, args: argparse.Namespace) -> None:
+    # dlt would leave its step at the first signal; here it ends pulling, and what was pulled is loaded.
+    pipeline.runtime_config.intercept_signals = False
     with stop_on_signals() as stop:
         while True:
             summary = load_replies(pipeline, options, replay=args.replay, stop=stop)
-            for line in summary.lines():
-                print(line, flush=True)
+            if args.follow is None or summary.total("pulls"):
+                print(*summary.lines(), sep="\n", flush=True)
             summary.raise_for_failure()
             if args.follow is None or stop.is_set():
                 break

@@ -25,7 +25,7 @@ from dlt.common.configuration.specs.config_providers_context import ConfigProvid
 from dlt.common.configuration.specs.exceptions import NativeValueError
 from dlt.common.configuration.specs.pluggable_run_context import PluggableRunContext
 from dlt.common.typing import TSecretStrValue
-from tencentcloud.common import credential as sdk  # type: ignore[import-untyped]
+from tencentcloud.common import credential as sdk
 
 from sms_source.errors import ConfigurationError
 

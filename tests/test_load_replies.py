@@ -330,6 +330,26 @@ def test_an_unknown_destination_ends_with_2(configured: SimulatorProcess, job: J
     assert configured.stats().pulls == 0
 
 
+def test_no_secret_is_written_anywhere(
+    configured: SimulatorProcess, warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not to the output, the journal, the database, nor dlt's working directory with its trace."""
+    monkeypatch.setenv("SOURCES__SMS_SOURCE__CREDENTIALS__TOKEN", "a-token-of-temporary-credentials")
+    configured.set_token("a-token-of-temporary-credentials")
+    configured.enqueue(APP, [a_reply()])
+    secrets = [configured.secret_key, "a-token-of-temporary-credentials"]
+    outputs = [*start_job("--verbose").communicate()]
+    configured.fail_next("api_error", code="AuthFailure.TokenFailure", times=2)
+    outputs += start_job("--verbose").communicate()
+    configured.fail_next("api_error", code="AuthFailure.SignatureFailure")
+    outputs += start_job("--verbose").communicate()
+    assert "SignatureFailure" in outputs[-1]
+    files = [path.read_bytes() for path in warehouse.folder.parent.rglob("*") if path.is_file()]
+    for secret in secrets:
+        assert all(secret not in output for output in outputs)
+        assert all(secret.encode() not in content for content in files)
+
+
 def test_verbose_shows_the_traceback(configured: SimulatorProcess, job: Job) -> None:
     """For the person who has to look deeper."""
     configured.fail_next("api_error", code="AuthFailure")
