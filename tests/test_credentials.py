@@ -22,7 +22,7 @@ from dlt.common.configuration.exceptions import InvalidNativeValue
 from dlt.common.configuration.providers import ConfigProvider, EnvironProvider
 from dlt.common.configuration.specs.config_providers_context import ConfigProvidersContainer
 from dlt.common.configuration.specs.pluggable_run_context import PluggableRunContext
-from tencentcloud.common.credential import (  # type: ignore[import-untyped]
+from tencentcloud.common.credential import (
     Credential,
     CVMRoleCredential,
     STSAssumeRoleCredential,
@@ -423,13 +423,7 @@ class Vault(ConfigProvider):
     supports_secrets = supports_sections = True
     version = 1
 
-    def get_value(
-        self,
-        key: str,
-        hint: Any,  # noqa: ARG002 - the base class's
-        pipeline_name: str | None,  # noqa: ARG002 - the base class's
-        *sections: str,
-    ) -> tuple[Any, str]:
+    def get_value(self, key: str, hint: Any, pipeline_name: str | None, *sections: str) -> tuple[Any, str]:
         """Asks the vault for a field of the credentials."""
         found = sections == ("sources", "sms_source", "credentials")
         return (f"{key}-{self.version}" if found else None), key
