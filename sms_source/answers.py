@@ -15,7 +15,8 @@ import orjson
 
 REPLY_SET = "PullSmsReplyStatusSet"
 
-_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{},:]', re.DOTALL)
+# A string that never ends is a token too: to look for its end anew from each quote in it takes for ever.
+_TOKEN = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"?|[\[\]{},:]', re.DOTALL)
 _SPACE = " \t\r\n"
 
 
@@ -63,6 +64,8 @@ def parse_answer(body: bytes) -> Answer:
         request_id = None
     error = response.get("Error")
     if error is not None:
+        if response.get(REPLY_SET):
+            raise NotAnAnswerError(f"the answer has both an Error and a {REPLY_SET}")
         if not isinstance(error, dict):
             raise NotAnAnswerError("the answer's Error is not an object")
         return Answer(request_id, [], (str(error.get("Code", "")), str(error.get("Message", ""))))
@@ -81,11 +84,11 @@ def record_texts(body: bytes) -> list[str]:
         NotAnAnswerError: as `parse_answer`.
     """
     text = _decode(body)
-    response = dict(_members(text, _skip_space(text, 0)))["Response"]
-    records = dict(_members(text, response[0]))[REPLY_SET]
+    response = dict(_members(text, _skip_space(text, 0), len(text)))["Response"]
+    records = dict(_members(text, *response))[REPLY_SET]
     return [
         text[i:j].encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-        for i, j in _elements(text, records[0])
+        for i, j in _elements(text, *records)
     ]
 
 
@@ -104,13 +107,13 @@ def _decode(body: bytes) -> str:
 
 def _parse_by_brackets(text: str) -> Any:
     """The document, with each record of the set parsed by itself."""
-    outer = dict(_members(text, _skip_space(text, 0)))
+    outer = dict(_members(text, _skip_space(text, 0), len(text)))
     if "Response" not in outer:
         return {}
     response: dict[str, Any] = {}
-    for name, (i, j) in dict(_members(text, outer["Response"][0])).items():
+    for name, (i, j) in dict(_members(text, *outer["Response"])).items():
         if name == REPLY_SET and text[i] == "[":
-            response[name] = [_parse_record(text[k:m]) for k, m in _elements(text, i)]
+            response[name] = [_parse_record(text[k:m]) for k, m in _elements(text, i, j)]
         else:
             response[name] = _parse_value(text[i:j])
     return {"Response": response}
@@ -132,11 +135,11 @@ def _parse_record(text: str) -> Any:
         return Unreadable(text, f"not JSON: {getattr(error, 'msg', 'a number is too long')}")
 
 
-def _members(text: str, start: int) -> Iterator[tuple[str, tuple[int, int]]]:
-    """Name and span of each member's value, of the object that starts at `start`."""
+def _members(text: str, start: int, end: int) -> Iterator[tuple[str, tuple[int, int]]]:
+    """Name and span of each member's value, of the object that is `text[start:end]`."""
     if text[start : start + 1] != "{":
         raise NotAnAnswerError("the answer is not JSON: an object was expected")
-    for i, j in _elements(text, start):
+    for i, j in _elements(text, start, end):
         name = _TOKEN.match(text, i)
         if name is None or not name.group().startswith('"'):
             raise NotAnAnswerError("the answer is not JSON: a name was expected")
@@ -146,10 +149,11 @@ def _members(text: str, start: int) -> Iterator[tuple[str, tuple[int, int]]]:
         yield str(_parse_value(name.group())), (_skip_space(text, colon + 1), j)
 
 
-def _elements(text: str, start: int) -> Iterator[tuple[int, int]]:
-    """Span of each element of the array or object that starts at `start`: what its commas part.
+def _elements(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
+    """Span of each element of the array or object that is `text[start:end]`: what its commas part.
 
-    Walks over brackets and strings without recursion, so that no depth of nesting stops it.
+    What follows its last bracket makes the answer unreadable: a bracket too many must hide no record. Walks
+    over brackets and strings without recursion, so that no depth of nesting stops it.
     """
     depth, begin = 0, start + 1
     for token in _TOKEN.finditer(text, start):
@@ -159,11 +163,13 @@ def _elements(text: str, start: int) -> Iterator[tuple[int, int]]:
         elif mark in "]}":
             depth -= 1
         if (mark == "," and depth == 1) or depth == 0:
-            begin, end = _skip_space(text, begin), token.start()
-            if begin < end:
-                yield begin, begin + len(text[begin:end].rstrip(_SPACE))
+            begin, comma = _skip_space(text, begin), token.start()
+            if begin < comma:
+                yield begin, begin + len(text[begin:comma].rstrip(_SPACE))
             begin = token.end()
         if depth == 0:
+            if text[token.end() : end].strip(_SPACE):
+                raise NotAnAnswerError("the answer is not JSON: a bracket too many")
             return
     raise NotAnAnswerError("the answer is not JSON: it ends too early")
 

@@ -68,7 +68,8 @@ REJECTED_REPLIES = pa.schema(
 MOST_NEW_COLUMNS = 50
 """Fields unknown to this version that get a column of their own; what is beyond goes into OTHER_FIELDS."""
 OTHER_FIELDS = "OtherFields"
-_COLUMN_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,49}", re.ASCII)
+# No underscore at the end: dlt's naming makes an x of it, and `Foo_` and `Foox` would be one column.
+_COLUMN_NAME = re.compile(r"[A-Za-z](?:[A-Za-z0-9_]{0,48}[A-Za-z0-9])?", re.ASCII)
 _DEEPEST = 100
 """Levels of nesting in a field unknown to this version; far below what an encoder can't follow."""
 
@@ -96,8 +97,9 @@ def to_tables(pulls: Sequence[Pull], new_columns: set[str]) -> Tables:
         texts: dict[int, list[str]] = {}
         for n, position, reason in zip(numbers, positions, reasons, strict=True):
             if reason is not None:
-                text = texts.setdefault(n, record_texts(pulls[n].body))[position]
-                rejected.append(_rejected(pulls[n], position, reason, text))
+                if n not in texts:
+                    texts[n] = record_texts(pulls[n].body)
+                rejected.append(_rejected(pulls[n], position, reason, texts[n][position]))
         fitting = [i for i, reason in enumerate(reasons) if reason is None]
         numbers, positions, records = (
             [column[i] for i in fitting] for column in (numbers, positions, records)
