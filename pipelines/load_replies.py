@@ -32,7 +32,7 @@ if __name__ == "__main__":
     # Run from a checkout, as the README does, the package is beside this folder.
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from sms_source import DrainReport, settings, sms_source
+from sms_source import DrainReport, drains_named_by, settings, sms_source
 from sms_source.client import SmsClient
 from sms_source.configuration import SECTIONS, SmsSourceConfiguration, check_names
 from sms_source.errors import ConfigurationError
@@ -107,7 +107,7 @@ def load_replies(
     replay: bool = False,
     stop: threading.Event | None = None,
 ) -> Summary:
-    """Loads what earlier runs left, then drains the queues and loads them, package by package.
+    """Sees to what earlier runs left, then drains the queues and loads them, package by package.
 
     Args:
         pipeline: where to load; one pipeline for one journal.
@@ -126,7 +126,7 @@ def load_replies(
     summary = Summary(pipeline)
     stop = stop or threading.Event()
     with Journal(options.journal_url) as journal:
-        _load_pending(pipeline, journal)
+        _settle_pending(pipeline, journal)
         while True:
             report = DrainReport()
             summary.reports.append(report)
@@ -142,20 +142,28 @@ def load_replies(
                 return summary
 
 
-def _load_pending(pipeline: dlt.Pipeline, journal: Journal) -> None:
-    """Loads the packages that an earlier run left; dlt's `run` would then extract nothing, or wipe them."""
-    state = pipeline.state["_local"]
-    journal_of_packages = state.get("sms_journal", journal.url)
+def _settle_pending(pipeline: dlt.Pipeline, journal: Journal) -> None:
+    """Sees to the packages that an earlier run left: dlt's `run` would load them and extract nothing.
+
+    A package that dlt was killed over can be half made, so the journal gives what it held again. Only when
+    the journal has lost it is the package loaded as it is.
+    """
+    local = pipeline.state["_local"]
     if pipeline.has_pending_data:
+        journal_of_packages = local.get("sms_journal", journal.url)
         if journal_of_packages != journal.url:
             raise ConfigurationError(
                 f"Pipeline {pipeline.pipeline_name!r} holds packages that are not loaded yet, of the journal "
                 f"{journal_of_packages}; this run has {journal.url}. Run the job there first."
             )
-        logger.info("Loading what an earlier run left pending.")
-        pipeline.normalize()
-        pipeline.load()
-    if state.get("sms_journal") != journal.url:
+        if drains_named_by(pipeline) <= set(journal.uncommitted()):
+            logger.info("An earlier run left packages pending: what they hold comes from the journal again.")
+            pipeline.drop()
+        else:
+            logger.info("Loading what an earlier run left pending.")
+            pipeline.normalize()
+            pipeline.load()
+    if pipeline.state["_local"].get("sms_journal") != journal.url:
         pipeline.set_local_state_val("sms_journal", journal.url)
 
 

@@ -9,7 +9,6 @@ state that dlt committed together with its rows. A run first gives dlt again wha
 the merge on `reply_id` takes out what was loaded after all.
 """
 
-import contextlib
 import functools
 import logging
 import threading
@@ -17,15 +16,17 @@ import time
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from itertools import chain
-from typing import Union
+from typing import Any, Union
 
 import dlt
 import pyarrow as pa
 import pyarrow.compute as pc
 from dlt.common.configuration.container import Container
+from dlt.common.destination.exceptions import SqlClientNotAvailable
 from dlt.common.pipeline import PipelineContext
 from dlt.common.schema.typing import TWriteDisposition
-from dlt.common.storages.exceptions import CurrentLoadPackageStateNotAvailable
+from dlt.common.storages.exceptions import CurrentLoadPackageStateNotAvailable, LoadPackageNotFound
+from dlt.destinations.exceptions import DatabaseUndefinedRelation
 from dlt.extract import DltResource
 
 from sms_source import settings
@@ -37,7 +38,7 @@ from sms_source.journal import Journal, Pull
 from sms_source.rate import RateLimiter
 from sms_source.replies import Tables, known_new_columns, to_tables
 
-__all__ = ["DrainReport", "TencentCloudCredentials", "sms_source"]
+__all__ = ["DrainReport", "TencentCloudCredentials", "drains_named_by", "sms_source"]
 
 logger = logging.getLogger(__name__)
 
@@ -114,7 +115,8 @@ def sms_source(
             first_run = "drains" not in state
             if owner := _owner():
                 journal.claim(owner)
-            journal.commit(state.get("drains", ()))
+            if _is_loaded(state.get("load_id")):
+                journal.commit(state.get("drains", ()))
             journal.expire(timedelta(days=journal_retention_days))
             replayed = journal.uncommitted()
             fresh = journal.open_drain()
@@ -144,6 +146,7 @@ def sms_source(
             if anything or first_run:
                 # Last, so that a reader who stops early leaves the drain uncommitted.
                 state["drains"] = [*replayed, fresh.drain_id]
+                state["load_id"] = _load_id()
 
     @dlt.transformer(data_from=drain, primary_key="reply_id", write_disposition=MERGE)
     def replies(
@@ -171,6 +174,12 @@ def sms_source(
     return drain, replies, pulls, rejected_replies
 
 
+def drains_named_by(pipeline: dlt.Pipeline) -> set[str]:
+    """The drains that the pipeline's state names: what its last package, loaded or pending, brought."""
+    source: Any = pipeline.state.get("sources", {}).get("sms_source", {})
+    return set(source.get("resources", {}).get("drain", {}).get("drains", ()))
+
+
 @functools.cache
 def _account_rate(per_second: int) -> RateLimiter:
     """One limiter for all drains of this process: the quota is the account's."""
@@ -189,6 +198,40 @@ def _owner() -> dict[str, str]:
         "destination": destination.destination_name if destination else "",
         "dataset": pipeline.dataset_name or "",
     }
+
+
+def _load_id() -> str | None:
+    """The id of the package that is being extracted; None when somebody looks at rows without a pipeline."""
+    try:
+        return dlt.current.load_package_state()["load_id"]
+    except CurrentLoadPackageStateNotAvailable:
+        return None
+
+
+def _is_loaded(load_id: str | None) -> bool:
+    """Whether the package that brought the state is in the destination.
+
+    dlt takes the state of a dropped package back, but not if it is killed meanwhile: so look. A new working
+    directory has its state from the destination, which has the packages of that state too.
+    """
+    context = Container()[PipelineContext]
+    if load_id is None or not context.is_active():
+        return False
+    pipeline = dlt.current.pipeline()
+    try:
+        return pipeline.get_load_package_info(load_id).state == "loaded"
+    except LoadPackageNotFound:
+        pass
+    try:
+        with pipeline.sql_client() as client:
+            table = client.make_qualified_table_name("_dlt_loads")
+            query = f"select 1 from {table} where load_id = %s and status = 0"  # noqa: S608 - dlt's own table
+            found = client.execute_sql(query, load_id)
+    except DatabaseUndefinedRelation:
+        return False
+    except SqlClientNotAvailable:  # there is nothing better to ask than the state
+        return True
+    return bool(found)
 
 
 def _tables(pulls: Iterable[Pull], report: DrainReport) -> Iterator[Tables]:
@@ -223,8 +266,7 @@ def _rows(tables: Tables, table: pa.Table) -> Iterator[pa.Table]:
     """The table if it has rows, or if this is the empty batch that creates the tables; with its load id."""
     if not table.num_rows and tables.pulls.num_rows:
         return
-    with contextlib.suppress(CurrentLoadPackageStateNotAvailable):  # somebody looks at rows in a notebook
-        load_id = dlt.current.load_package_state()["load_id"]
+    if load_id := _load_id():
         field = pa.field("_dlt_load_id", pa.string(), nullable=False)
         table = table.append_column(field, pa.repeat(load_id, table.num_rows))
     yield table

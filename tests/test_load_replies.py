@@ -2,6 +2,7 @@
 
 import json
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -89,8 +90,39 @@ def test_pending_packages_are_loaded_before_the_queue_is_drained(
     warehouse.pipeline().extract(sms_source())
     configured.enqueue(APP, [a_reply("b")])
     assert job()[0] == 0
-    assert "Loading what an earlier run left pending." in caplog.text
+    assert "An earlier run left packages pending" in caplog.text
     assert warehouse.contents() == ["a", "b"]
+
+
+def test_pending_packages_that_the_journal_has_lost_are_loaded_as_they_are(
+    configured: SimulatorProcess, warehouse: Warehouse, job: Job
+) -> None:
+    """They are the only copy then."""
+    from sms_source import sms_source
+
+    configured.enqueue(APP, [a_reply("a")])
+    warehouse.pipeline().extract(sms_source())
+    shutil.rmtree(warehouse.folder / "sms_journal")
+    assert job()[0] == 0
+    assert warehouse.contents() == ["a"]
+
+
+def test_a_package_that_dlt_was_killed_over_is_made_good(
+    configured: SimulatorProcess, warehouse: Warehouse, job: Job, tmp_path: Path
+) -> None:
+    """Between two of its steps dlt has the package in two places, and then can't normalize it again."""
+    from sms_source import sms_source
+
+    configured.enqueue(APP, [a_reply("a")])
+    pipeline = warehouse.pipeline()
+    pipeline.extract(sms_source())
+    folder = Path(pipeline.working_dir)
+    shutil.copytree(folder / "normalize", tmp_path / "before")
+    pipeline.normalize()
+    shutil.rmtree(folder / "normalize")
+    shutil.move(tmp_path / "before", folder / "normalize")
+    assert job()[0] == 0
+    assert warehouse.contents() == ["a"]
 
 
 def test_a_long_queue_is_drained_in_one_run(
