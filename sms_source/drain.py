@@ -316,12 +316,12 @@ class Drain:
                     app.in_doubt += 1
                 app.resume_at = time.monotonic() + _backoff(app.not_executed + app.in_doubt)
             refused = not isinstance(error, (NotExecutedError, InDoubtError))
-            if refused or app.not_executed >= MAX_NOT_EXECUTED or app.in_doubt >= MAX_IN_DOUBT:
-                if not app.done:
-                    self._report.failures.append(error)
-                app.done = True
+            ends = refused or app.not_executed >= MAX_NOT_EXECUTED or app.in_doubt >= MAX_IN_DOUBT
+            if ends and not app.done:
+                self._report.failures.append(error)
+            app.done = app.done or ends
             self._changed.notify_all()
-        if not app.done:
+        if not ends:
             kind = "is in doubt" if isinstance(error, InDoubtError) else "was not executed"
             logger.warning("A pull of %s %s (%s); going on.", app.sms_sdk_app_id, kind, error.code)
 

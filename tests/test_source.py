@@ -3,7 +3,6 @@
 import random
 import shutil
 from datetime import datetime, timezone
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -407,15 +406,3 @@ def test_the_queue_is_drained_package_by_package(configured: SimulatorProcess, w
     assert [report.drained for report in reports] == [False, False, True]
     assert all(report.replies[APP] <= 400 for report in reports)
     assert warehouse.contents() == [f"{n:04d}" for n in range(1000)]
-
-
-def test_no_second_of_the_wall_clock_sees_more_than_the_rate(
-    configured: SimulatorProcess, warehouse: Warehouse
-) -> None:
-    """The server, which counts for itself, refuses nothing."""
-    configured.enqueue(APP, [a_reply() for _ in range(15_000)])
-    report = warehouse.run()
-    assert (report.replies[APP], report.rate_limited) == (15_000, 0)
-    times = sorted(pull.time for pull in configured.log())
-    assert all(later - earlier > 1 for earlier, later in zip(times, times[100:], strict=False))
-    assert len(list(pairwise(times))) >= 150

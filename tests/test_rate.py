@@ -1,0 +1,51 @@
+"""The account's rate, with a clock of the test's own."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sms_source.rate import RateLimiter
+
+
+class Clock:
+    """Time that passes only by sleeping, and by what the test lets pass."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def read(self) -> float:
+        """Seconds."""
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        """Lets time pass."""
+        self.now += seconds
+
+
+@given(st.integers(1, 20), st.lists(st.floats(0, 0.5), max_size=200))
+def test_no_second_sees_more_than_the_rate(per_second: int, pauses: list[float]) -> None:
+    """Whenever requests are asked for, and however long the pauses between them."""
+    clock = Clock()
+    limiter = RateLimiter(per_second, clock=clock.read, sleep=clock.sleep)
+    sent = []
+    for pause in pauses:
+        clock.sleep(pause)
+        assert limiter.acquire(lambda: False)
+        sent.append(clock.now)
+    assert all(later - earlier > 1 for earlier, later in zip(sent, sent[per_second:], strict=False))
+
+
+def test_the_rate_is_used() -> None:
+    """A backlog is drained at 95 hundredths of the ceiling or more."""
+    clock = Clock()
+    limiter = RateLimiter(100, clock=clock.read, sleep=clock.sleep)
+    for _ in range(10_000):
+        limiter.acquire(lambda: False)
+    assert 10_000 / clock.now >= 95
+
+
+def test_whoever_waits_is_let_go_when_it_is_over() -> None:
+    """A stop does not wait for leave to send a request that nobody wants any more."""
+    clock = Clock()
+    limiter = RateLimiter(1, clock=clock.read, sleep=clock.sleep)
+    assert limiter.acquire(lambda: False)
+    assert not limiter.acquire(lambda: clock.now > 0.3)
