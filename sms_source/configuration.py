@@ -132,6 +132,8 @@ def check_names() -> None:
     secrets = set(TencentCloudCredentials.get_resolvable_fields())
     for name, place in _configured_names():
         option, _, rest = name.partition(".")
+        if option == "journal" and rest:
+            continue  # the object store's own: sms_source.object_storage
         known, unknown = (secrets, rest) if option == "credentials" and rest else (options, option)
         if unknown not in known:
             close = difflib.get_close_matches(unknown, known, n=1)
@@ -158,7 +160,7 @@ def _configured_names() -> Iterator[tuple[str, str]]:
 
 def _dotted(section: dict[str, Any]) -> Iterable[str]:
     for name, value in section.items():
-        if name == "credentials" and isinstance(value, dict):
-            yield from (f"credentials.{inner}" for inner in value)
+        if name in ("credentials", "journal") and isinstance(value, dict):
+            yield from (f"{name}.{inner}" for inner in value)
         else:
             yield name

@@ -196,12 +196,15 @@ class Journal:
         A file that can't be read becomes a pull in doubt and is kept as `.unreadable`; one that is no
         pull is moved to `unreadable/`. Both are logged.
         """
+        pulls: dict[str, re.Match[str]] = {}
         for name in self.storage.names(f"drains/{drain_id}"):
             parts = _FILE_NAME.fullmatch(name)
             if parts is None:
                 logger.warning("journal %s: %s/%s is no pull; it is set aside", self.url, drain_id, name)
                 self.storage.move(f"drains/{drain_id}/{name}", f"unreadable/{drain_id}/{name}")
-                continue
+            elif parts["state"] != "intent" or parts["number"] not in pulls:
+                pulls[parts["number"]] = parts  # an object store keeps the intent beside what came of it
+        for parts in pulls.values():
             pull = Pull(
                 pull_id=f"{drain_id}/{parts['number']}",
                 sms_sdk_app_id=parts["app_id"],
@@ -210,7 +213,7 @@ class Journal:
                 requested_at=_parse_time(parts["requested_at"]),
                 error=PROCESS_ENDED,
             )
-            yield self._read_file(pull, name, parts["state"])
+            yield self._read_file(pull, parts.string, parts["state"])
 
     def _read_file(self, pull: Pull, name: str, state: str) -> Pull:
         path = f"drains/{pull.drain_id}/{name}"

@@ -147,17 +147,26 @@ class LocalStorage:
 
 
 def open_storage(url: str) -> Storage:
-    """The storage that a `journal_url` names: a path or a `file://` URL.
+    """The storage that a `journal_url` names: a path, a `file://` URL, or that of an object store.
 
     Raises:
-        ConfigurationError: for any other scheme.
+        ConfigurationError: fsspec knows no such scheme.
     """
     scheme, separator, rest = url.partition("://")
     if not separator:
         return LocalStorage(Path(url).expanduser())
     if scheme == "file":
         return LocalStorage(Path(rest))
-    raise ConfigurationError(f"journal_url {url!r}: a folder is expected, as a path or file:// URL.")
+    from fsspec.registry import known_implementations  # noqa: PLC0415 - most journals are folders
+
+    from sms_source.object_storage import ObjectStorage  # noqa: PLC0415
+
+    if scheme not in known_implementations:
+        raise ConfigurationError(
+            f"journal_url {url!r}: a folder is expected, or the URL of a store that fsspec knows, "
+            "such as s3://bucket/prefix."
+        )
+    return ObjectStorage(url)
 
 
 def _allocate(descriptor: int, size: int) -> None:
