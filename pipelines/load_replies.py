@@ -245,6 +245,7 @@ def main(arguments: list[str] | None = None) -> int:
     logging.getLogger("sms_source").setLevel(logging.INFO)
     try:
         with demo_options() if args.demo else configured_options() as given:
+            _keep_no_copies()
             options = resolve_configuration(SmsSourceConfiguration(), sections=SECTIONS, explicit_value=given)
             pipeline = dlt.pipeline(
                 DEMO_PIPELINE if args.demo else PIPELINE,
@@ -263,6 +264,12 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"ERROR: {message}", file=sys.stderr)
         return status
     return 0
+
+
+def _keep_no_copies() -> None:
+    """Has dlt delete what it has loaded: the archive of people's answers is the journal, with its retention."""
+    if dlt.config.get("load.delete_completed_jobs") is None:
+        dlt.config["load.delete_completed_jobs"] = True
 
 
 def _destination(name: str) -> AnyDestination:

@@ -183,6 +183,12 @@ def drains_named_by(pipeline: dlt.Pipeline) -> set[str]:
 @functools.cache
 def _account_rate(per_second: int) -> RateLimiter:
     """One limiter for all drains of this process: the quota is the account's."""
+    if per_second > settings.MAX_PULLS_PER_SECOND:
+        logger.warning(
+            "pulls_per_second is %d; the API refuses more than %d unless your account's quota was raised.",
+            per_second,
+            settings.MAX_PULLS_PER_SECOND,
+        )
     return RateLimiter(per_second)
 
 

@@ -382,6 +382,17 @@ def test_no_secret_is_written_anywhere(
         assert all(secret.encode() not in content for content in files)
 
 
+def test_no_copy_of_the_replies_stays_behind_but_the_journal(
+    configured: SimulatorProcess, warehouse: Warehouse, job: Job, tmp_path: Path
+) -> None:
+    """dlt keeps every loaded file for ever unless told otherwise."""
+    for content in "ab":
+        configured.enqueue(APP, [a_reply(content)])
+        assert job()[0] == 0
+    assert list((tmp_path / "dlt").rglob("replies.*.parquet")) == []
+    assert warehouse.contents() == ["a", "b"]
+
+
 def test_verbose_shows_the_traceback(configured: SimulatorProcess, job: Job) -> None:
     """For the person who has to look deeper."""
     configured.fail_next("api_error", code="AuthFailure")

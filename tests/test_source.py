@@ -406,3 +406,11 @@ def test_the_queue_is_drained_package_by_package(configured: SimulatorProcess, w
     assert [report.drained for report in reports] == [False, False, True]
     assert all(report.replies[APP] <= 400 for report in reports)
     assert warehouse.contents() == [f"{n:04d}" for n in range(1000)]
+
+
+def test_a_rate_above_the_quota_is_allowed_with_a_warning(
+    configured: SimulatorProcess, warehouse: Warehouse, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Some accounts have a raised quota; others should know why requests are refused."""
+    assert warehouse.run(pulls_per_second=250).drained
+    assert "pulls_per_second is 250; the API refuses more than 100" in caplog.text
