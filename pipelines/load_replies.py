@@ -267,7 +267,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _keep_no_copies() -> None:
-    """Has dlt delete what it has loaded: the archive of people's answers is the journal, with its retention."""
+    """Has dlt delete what it has loaded: the archive is the journal, with its retention."""
     if dlt.config.get("load.delete_completed_jobs") is None:
         dlt.config["load.delete_completed_jobs"] = True
 
