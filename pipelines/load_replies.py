@@ -312,7 +312,7 @@ def _print_where(pipeline: dlt.Pipeline) -> None:
     with pipeline.destination_client() as client:
         database = Path(str(getattr(client.config.credentials, "database", "")))
     print(f"The data is in {database}. See it:")
-    code = f"import duckdb; print(duckdb.connect('{_short(database)}').sql('{query}'))"
+    code = f"import duckdb; print(duckdb.connect('{_short(database)}').execute('{query}').df())"
     print(f'  {_short(Path(sys.executable))} -c "{code}"')
 
 

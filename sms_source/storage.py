@@ -5,6 +5,7 @@ survives a power cut (the file and its directory entry are flushed). `LocalStora
 disk; another place to keep answers is another class with these methods.
 """
 
+import functools
 import os
 import shutil
 from pathlib import Path
@@ -157,11 +158,17 @@ def open_storage(url: str) -> Storage:
         return LocalStorage(Path(url).expanduser())
     if scheme == "file":
         return LocalStorage(Path(rest))
+    return _object_storage(url)
+
+
+@functools.cache
+def _object_storage(url: str) -> Storage:
+    """One for each URL: the main job and the source it runs share the lease."""
     from fsspec.registry import known_implementations  # noqa: PLC0415 - most journals are folders
 
     from sms_source.object_storage import ObjectStorage  # noqa: PLC0415
 
-    if scheme not in known_implementations:
+    if url.partition("://")[0] not in known_implementations:
         raise ConfigurationError(
             f"journal_url {url!r}: a folder is expected, or the URL of a store that fsspec knows, "
             "such as s3://bucket/prefix."

@@ -45,6 +45,7 @@ def own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("DLT_DATA_DIR", str(tmp_path / "dlt"))
     monkeypatch.setenv("DLT_LOCAL_DIR", str(folder))
     monkeypatch.setenv("DLT_PROJECT_DIR", str(folder))
+    monkeypatch.setenv("RUNTIME__DLTHUB_TELEMETRY", "false")
     return folder
 
 

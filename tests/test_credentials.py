@@ -423,7 +423,7 @@ class Vault(ConfigProvider):
     supports_secrets = supports_sections = True
     version = 1
 
-    def get_value(self, key: str, hint: Any, pipeline_name: str | None, *sections: str) -> tuple[Any, str]:
+    def get_value(self, key: str, hint: Any, pipeline_name: str | None, *sections: str) -> tuple[Any, str]:  # noqa: ARG002 - dlt's interface
         """Asks the vault for a field of the credentials."""
         found = sections == ("sources", "sms_source", "credentials")
         return (f"{key}-{self.version}" if found else None), key

@@ -11,7 +11,7 @@ import pytest
 import requests
 from hypothesis import given
 from hypothesis import strategies as st
-from tencentcloud.common.sign import Sign  # type: ignore[import-untyped]
+from tencentcloud.common.sign import Sign
 
 from sms_source.signing import TC3Auth, canonical_request, sign
 

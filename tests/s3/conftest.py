@@ -1,0 +1,77 @@
+"""A local S3 server in its own process, and the main job with its journal there."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+import s3fs
+
+from sms_source.simulator import SimulatorProcess
+
+BUCKET = "journals"
+
+
+class S3Server:
+    """moto's server: a strict enough S3, whose objects live in its memory."""
+
+    def __init__(self, port: int = 0) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", _SERVE, str(port)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert self._process.stdout is not None
+        self.port = int(self._process.stdout.readline())
+        self.url = f"http://127.0.0.1:{self.port}"
+
+    def files(self) -> s3fs.S3FileSystem:
+        """A client of the server that sees what is there now."""
+        return s3fs.S3FileSystem(
+            key="k", secret="s", endpoint_url=self.url, use_listings_cache=False, skip_instance_cache=True
+        )
+
+    def stop(self) -> None:
+        """Ends the server, with all that it holds."""
+        self._process.kill()
+        self._process.wait()
+
+
+_SERVE = """
+import logging, sys, threading
+from moto.server import ThreadedMotoServer
+logging.getLogger("werkzeug").setLevel(logging.ERROR)
+server = ThreadedMotoServer(ip_address="127.0.0.1", port=int(sys.argv[1]), verbose=False)
+server.start()
+print(server.get_host_and_port()[1], flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def s3() -> Iterator[S3Server]:
+    """An S3 server with an empty bucket."""
+    server = S3Server()
+    server.files().mkdir(BUCKET)
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def journal_url(s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The URL of a journal in the bucket, with credentials the dlt way in the environment."""
+    url = f"s3://{BUCKET}/sms-{s3.port}"
+    prefix = "SOURCES__SMS_SOURCE__JOURNAL__CREDENTIALS__"
+    monkeypatch.setenv(f"{prefix}AWS_ACCESS_KEY_ID", "k")
+    monkeypatch.setenv(f"{prefix}AWS_SECRET_ACCESS_KEY", "s")
+    monkeypatch.setenv(f"{prefix}ENDPOINT_URL", s3.url)
+    monkeypatch.setenv("SOURCES__SMS_SOURCE__JOURNAL_URL", url)
+    return url
+
+
+@pytest.fixture
+def configured_with_s3(configured: SimulatorProcess, journal_url: str) -> SimulatorProcess:
+    """The main job's configuration, with the journal in the bucket."""
+    assert journal_url
+    return configured

@@ -1,0 +1,132 @@
+"""The journal in an object store: the same promise, with a real client against a real server."""
+
+import shutil
+import signal
+import time
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from sms_source import object_storage
+from sms_source.answers import parse_answer
+from sms_source.errors import JournalLockedError
+from sms_source.journal import Journal
+from sms_source.object_storage import ObjectStorage
+from sms_source.simulator import SimulatorProcess
+from tests.conftest import APP, Job, Warehouse, a_reply
+from tests.s3.conftest import S3Server
+from tests.test_load_replies import start_job, wait_until
+
+BODY = b'{"Response": {"RequestId": "r1", "PullSmsReplyStatusSet": [{"a": 1}]}}'
+
+
+@pytest.fixture(autouse=True)
+def short_lease(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A lease of this process ends soon, so that a test need not wait for it."""
+    monkeypatch.setattr(object_storage, "LEASE_SECONDS", 1.5)
+
+
+def test_a_drain_is_kept_read_committed_and_expired(journal_url: str) -> None:
+    """The journal's life is the same as on a disk."""
+    journal = Journal(journal_url)
+    drain = journal.open_drain()
+    kept = drain.intend(APP, "ap-guangzhou", 100).answered(parse_answer(BODY), BODY)
+    drain.answer(kept)
+    doubted = drain.intend(APP, "ap-guangzhou", 100).doubted("Client.ReadTimeout: x")
+    drain.doubt(doubted)
+    left = drain.intend(APP, "ap-guangzhou", 100)
+    drain.discard(drain.intend(APP, "ap-guangzhou", 100))
+    found = list(journal.read(drain.drain_id))
+    assert found[:2] == [kept, doubted]
+    assert (found[2].pull_id, found[2].in_doubt, len(found)) == (left.pull_id, True, 3)
+    assert journal.uncommitted() == [drain.drain_id]
+    journal.commit([drain.drain_id])
+    assert journal.uncommitted() == []
+    journal.expire(timedelta(0))
+    assert (journal.drains(), journal.storage.names("committed")) == ([], [])
+
+
+def test_a_listing_of_thousands_is_whole(journal_url: str, s3: S3Server) -> None:
+    """A store lists a thousand names at a time."""
+    files = s3.files()
+    for number in range(1_100):
+        files.pipe_file(f"{journal_url}/committed/{number:04d}", b"")
+    assert len(Journal(journal_url).storage.names("committed")) == 1_100
+
+
+def test_a_process_may_enter_twice(journal_url: str) -> None:
+    """As the main job and its source do."""
+    with Journal(journal_url), Journal(journal_url):
+        pass
+
+
+def test_a_living_holder_is_respected_and_a_dead_one_is_not(journal_url: str) -> None:
+    """A killed run can't give its lease back; a living one renews it."""
+    other = Journal(journal_url, storage=ObjectStorage(journal_url))
+    with Journal(journal_url), pytest.raises(JournalLockedError, match="Another process is using"):
+        other.__enter__()
+    with other:
+        pass
+    other.storage.write("lease", b"of a dead process")
+    with other:
+        pass
+
+
+def test_the_main_job_runs_with_its_journal_in_the_store(
+    configured_with_s3: SimulatorProcess, warehouse: Warehouse, job: Job
+) -> None:
+    """Everything lands, once, and the drain is committed by the next run."""
+    configured_with_s3.enqueue(APP, [a_reply(f"{n:05d}") for n in range(3_000)])
+    assert job()[0] == 0
+    assert job()[0] == 0
+    assert warehouse.contents() == [f"{n:05d}" for n in range(3_000)]
+
+
+def test_a_store_that_can_not_be_reached_lets_no_pull_out(
+    configured_with_s3: SimulatorProcess, s3: S3Server, job: Job
+) -> None:
+    """No pull goes out whose answer has nowhere to go."""
+    s3.stop()
+    status, _, err = job()
+    assert status == 1
+    assert "Traceback" not in err
+    assert configured_with_s3.stats().pulls == 0
+
+
+def test_a_store_that_fails_while_pulling_stops_it_and_loads_what_is_there(
+    configured_with_s3: SimulatorProcess, s3: S3Server, warehouse: Warehouse
+) -> None:
+    """What arrived is handed on from memory; what was never asked for is still in the queue."""
+    configured_with_s3.configure(latency=0.05)
+    configured_with_s3.enqueue(APP, [a_reply() for _ in range(50_000)])
+    process = start_job()
+    wait_until(lambda: configured_with_s3.stats().pulls > 20)
+    s3.stop()
+    _, err = process.communicate(timeout=300)
+    assert process.returncode == 1
+    assert "Traceback" not in err
+    (loaded,) = warehouse.query("select count(*) from sms.replies")[0]
+    assert loaded == configured_with_s3.stats().handed_out
+
+
+def test_an_ephemeral_runner_that_is_killed_is_made_good_by_the_next_one(
+    configured_with_s3: SimulatorProcess, warehouse: Warehouse, tmp_path: Path
+) -> None:
+    """With only the journal and the destination in common."""
+    configured_with_s3.configure(latency=0.1)
+    configured_with_s3.enqueue(APP, [a_reply(f"{n:05d}") for n in range(3_000)])
+    process = start_job()
+    wait_until(lambda: configured_with_s3.stats().pulls > 5)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    shutil.rmtree(tmp_path / "dlt", ignore_errors=True)
+    time.sleep(0.2)  # let the simulator find out that nobody reads what was in flight
+    process = start_job()
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
+    delivered = sum(1 for one in configured_with_s3.handed_out() if one.delivered)
+    assert len(set(warehouse.contents())) == len(warehouse.contents())
+    ((at_risk,),) = warehouse.query("select coalesce(sum(at_risk), 0) from sms.pulls")
+    assert 3_000 - at_risk <= len(warehouse.contents())
+    assert delivered - at_risk <= len(warehouse.contents()) <= 3_000
