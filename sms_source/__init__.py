@@ -109,7 +109,7 @@ def sms_source(
         """The rows of what no committed state names: first the journal's, then what the queues hold."""
         with journal:
             if replay:
-                yield from _tables(chain.from_iterable(map(journal.read, journal.drains())), report)
+                yield from _tables(journal.archive(), report)
                 return
             state = dlt.current.resource_state()
             first_run = "drains" not in state

@@ -17,6 +17,7 @@ file's name:
 An answer without replies, and a pull that the API did not execute, leave no file.
 """
 
+import contextlib
 import itertools
 import json
 import logging
@@ -95,7 +96,8 @@ class Pull:
         return self.error is not None
 
     @property
-    def _file_stem(self) -> str:
+    def file_stem(self) -> str:
+        """Where the journal keeps the pull, but for its state."""
         drain_id, _, number = self.pull_id.partition("/")
         requested_at = self.requested_at.strftime(_TIME)
         name = f"{number}.{self.sms_sdk_app_id}.{self.region}.{self.limit}.{requested_at}"
@@ -103,7 +105,7 @@ class Pull:
 
     def path(self, state: State) -> str:
         """Where the journal keeps the pull in this state."""
-        return f"{self._file_stem}.{state}"
+        return f"{self.file_stem}.{state}"
 
 
 class Journal:
@@ -190,11 +192,18 @@ class Journal:
                 # The marker goes last: a deletion that is interrupted stays a committed drain.
                 self.storage.remove(f"committed/{drain_id}")
 
-    def read(self, drain_id: str) -> Iterator[Pull]:
-        """The pulls of a drain as the journal has them, in their order.
+    def archive(self) -> Iterator[Pull]:
+        """The pulls of all drains, loaded or not, the oldest first."""
+        committed = set(self.storage.names("committed"))
+        for drain_id in self.drains():
+            yield from self.read(drain_id, committed=drain_id in committed)
+
+    def read(self, drain_id: str, *, committed: bool = False) -> Iterator[Pull]:
+        """The pulls of a drain as the journal has them, in their order; settles what a dead process left.
 
         A file that can't be read becomes a pull in doubt and is kept as `.unreadable`; one that is no
-        pull is moved to `unreadable/`. Both are logged.
+        pull is moved to `unreadable/`. Both are logged. An intent that is still one in a committed drain is
+        passed over: its answer could not be written, and was loaded from memory.
         """
         pulls: dict[str, re.Match[str]] = {}
         for name in self.storage.names(f"drains/{drain_id}"):
@@ -205,6 +214,8 @@ class Journal:
             elif parts["state"] != "intent" or parts["number"] not in pulls:
                 pulls[parts["number"]] = parts  # an object store keeps the intent beside what came of it
         for parts in pulls.values():
+            if committed and parts["state"] == "intent":
+                continue
             pull = Pull(
                 pull_id=f"{drain_id}/{parts['number']}",
                 sms_sdk_app_id=parts["app_id"],
@@ -213,20 +224,26 @@ class Journal:
                 requested_at=_parse_time(parts["requested_at"]),
                 error=PROCESS_ENDED,
             )
-            yield self._read_file(pull, parts.string, parts["state"])
+            yield self._read_file(pull, parts["state"])
 
-    def _read_file(self, pull: Pull, name: str, state: str) -> Pull:
-        path = f"drains/{pull.drain_id}/{name}"
+    def _read_file(self, pull: Pull, state: str) -> Pull:
+        path = f"{pull.file_stem}.{state}"
+        unreadable = replace(pull, error="the journal's file of the answer can't be read")
         if state == "unreadable":
-            return replace(pull, error="the journal's file of the answer can't be read")
+            return unreadable
         try:
-            return _decode(pull, self.storage.read(path))
+            found = _decode(pull, self.storage.read(path))
         except (OSError, ValueError, KeyError, TypeError) as error:
             if state == "intent":
+                with contextlib.suppress(OSError):  # the intent says the same
+                    self.storage.fill(path, pull.path("in_doubt"), _encode(pull))
                 return pull
             logger.error("journal %s: %s can't be read (%s); it is kept", self.url, path, error)
             self.storage.move(path, pull.path("unreadable"))
-            return replace(pull, error="the journal's file of the answer can't be read")
+            return unreadable
+        if state == "intent":
+            self.storage.move(path, found.path("answer"))
+        return found
 
     def _set_unreadable_aside(self, drain_id: str) -> None:
         for name in self.storage.names(f"drains/{drain_id}"):
