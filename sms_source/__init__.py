@@ -108,11 +108,13 @@ def sms_source(
     def drain() -> Iterator[Tables]:
         """The rows of what no committed state names: first the journal's, then what the queues hold."""
         with journal:
+            state = dlt.current.resource_state()
+            first_run = "drains" not in state or "replies" not in dlt.current.source_schema().tables
+            if first_run:
+                yield to_tables([], set())
             if replay:
                 yield from _tables(journal.archive(), report)
                 return
-            state = dlt.current.resource_state()
-            first_run = "drains" not in state
             if owner := _owner():
                 journal.claim(owner)
             if _is_loaded(state.get("load_id")):
@@ -132,8 +134,6 @@ def sms_source(
                 stop=stop or threading.Event(),
                 report=report,
             ).pulls()
-            if first_run:
-                yield to_tables([], set())
             anything = False
             for tables in _tables(chain(chain.from_iterable(map(journal.read, replayed)), pulls), report):
                 anything = True

@@ -320,6 +320,17 @@ def test_a_replay_loads_the_archive_into_another_warehouse(
     assert warehouse.contents() == ["a", "b"]
 
 
+def test_a_replay_of_nothing_makes_the_tables_too(
+    configured: SimulatorProcess, warehouse: Warehouse
+) -> None:
+    """All three exist after the first load, whatever it was."""
+    warehouse.run(replay=True)
+    assert warehouse.contents() == []
+    configured.enqueue(APP, [a_reply("a")])
+    warehouse.run()
+    assert warehouse.contents() == ["a"]
+
+
 def test_an_error_after_the_first_answers_loads_them_first(
     configured: SimulatorProcess, warehouse: Warehouse, caplog: pytest.LogCaptureFixture
 ) -> None:
