@@ -14,11 +14,14 @@ CONSTRAINTS =
 PIP = $(VENV)/bin/python -m pip --disable-pip-version-check -q
 SOURCES = sms_source pipelines tests
 
-.PHONY: help install demo test test-lowest check format constraints clean
+# How often `make crash` kills the job.
+KILLS = 1000
+
+.PHONY: help install demo test test-lowest test-postgres test-thorough crash check format constraints clean
 
 help: ## this list
 	@echo "make TARGET, with Python $$($(PYTHON) -c 'import sys; print(sys.version.split()[0])' 2>&1)"
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' Makefile
 
 install: ## a virtual environment in .venv, of pinned versions; does nothing if it is up to date
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null || { \
@@ -53,6 +56,16 @@ test-lowest: ## the tests, with the lowest versions that pyproject.toml allows; 
 		exit 1; }
 	@PIP_ONLY_BINARY=:all: $(MAKE) VENV=.venv-lowest CONSTRAINTS=constraints-lowest.txt \
 		PYTHON="$(PYTHON)" ARGS="$(ARGS)" test
+
+test-postgres: install ## the tests with a real PostgreSQL, which is installed on Debian when run as root
+	@sh tests/postgres/install.sh
+	@$(VENV)/bin/python -m pytest tests/postgres $(ARGS)
+
+test-thorough: install ## the fuzzing tests with 10,000 answers each, instead of 300
+	@$(VENV)/bin/python -m pytest tests/test_fuzz.py --hypothesis-profile=thorough $(ARGS)
+
+crash: install ## kills the job KILLS times (1,000) and looks whether anything was lost or doubled
+	@$(VENV)/bin/python -m tests.crash.harness --kills $(KILLS) $(ARGS)
 
 check: install ## format, lint, types, dependencies, and the wheel that a user gets
 	$(VENV)/bin/python -m ruff format --check $(SOURCES)

@@ -27,12 +27,13 @@ import dlt
 from dlt.common.configuration import resolve_configuration
 from dlt.common.destination import AnyDestination, Destination
 from dlt.common.storages.configuration import WithLocalFiles
+from dlt.extract import DltSource
 
 if __name__ == "__main__":
     # Run from a checkout, as the README does, the package is beside this folder.
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from sms_source import DrainReport, drains_named_by, settings, sms_source
+from sms_source import DrainReport, destinations, drains_named_by, settings, sms_source
 from sms_source.client import SmsClient
 from sms_source.configuration import SECTIONS, SmsSourceConfiguration, check_names
 from sms_source.errors import ConfigurationError
@@ -130,8 +131,9 @@ def load_replies(
         while True:
             report = DrainReport()
             summary.reports.append(report)
-            source = sms_source(
-                **dict(options),
+            source = _source(
+                pipeline,
+                options,
                 replay=replay,
                 package_replies=settings.PACKAGE_REPLIES,
                 stop=stop,
@@ -140,6 +142,15 @@ def load_replies(
             pipeline.run(source)
             if replay or report.drained or report.failures or stop.is_set():
                 return summary
+
+
+def _source(pipeline: dlt.Pipeline, options: SmsSourceConfiguration, **arguments: Any) -> DltSource:
+    """The source; on a filesystem its tables are Delta tables, as nothing else there keeps a row once."""
+    source = sms_source(**dict(options), **arguments)
+    if destinations.kind_of(pipeline.destination) == "filesystem":
+        for name in destinations.TABLES:
+            source.resources[name].apply_hints(table_format="delta")
+    return source
 
 
 def _settle_pending(pipeline: dlt.Pipeline, journal: Journal) -> None:
@@ -175,7 +186,9 @@ def check(pipeline: dlt.Pipeline, options: SmsSourceConfiguration) -> None:
         print(f"ok  journal        {journal.url} can be written")
     with pipeline.destination_client() as client:
         client.is_storage_initialized()
-    print(f"ok  destination    {pipeline.destination.destination_name} answers")
+        source = _source(pipeline, options)
+        destinations.for_source(source, pipeline.destination, client.capabilities)
+    print(f"ok  destination    {pipeline.destination.destination_name} answers, and can keep each row once")
     with SmsClient(
         options.credentials,
         endpoint=options.api_endpoint,
@@ -243,6 +256,8 @@ def main(arguments: list[str] | None = None) -> int:
     args = _parse(arguments)
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
     logging.getLogger("sms_source").setLevel(logging.INFO)
+    if not args.verbose:
+        logging.getLogger("dlt").addFilter(_without_traceback)
     try:
         with demo_options() if args.demo else configured_options() as given:
             _keep_no_copies()
@@ -264,6 +279,13 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"ERROR: {message}", file=sys.stderr)
         return status
     return 0
+
+
+def _without_traceback(record: logging.LogRecord) -> bool:
+    """Cuts what dlt logs to its first line: a person has the error's message, and no row is shown."""
+    lines = record.getMessage().partition("Traceback (most recent call last)")[0].splitlines()
+    record.msg, record.args, record.exc_info = (lines or [""])[0].rstrip(), None, None
+    return True
 
 
 def _keep_no_copies() -> None:
@@ -306,6 +328,11 @@ def _run(pipeline: dlt.Pipeline, options: SmsSourceConfiguration, args: argparse
 def _print_where(pipeline: dlt.Pipeline) -> None:
     replies = f"{pipeline.dataset_name}.replies"
     query = f"select reply_time, phone_number, reply_content from {replies} order by reply_time desc limit 5"
+    if destinations.kind_of(pipeline.destination) == "filesystem":
+        with pipeline.destination_client() as client:
+            lake: Any = client
+            print(f"The data is in {lake.make_remote_url(lake.dataset_path)}, a folder of Delta tables.")
+        return
     if pipeline.destination.destination_name != "duckdb":
         print(f"See it:  {query}")
         return

@@ -29,7 +29,7 @@ from dlt.common.storages.exceptions import CurrentLoadPackageStateNotAvailable, 
 from dlt.destinations.exceptions import DatabaseUndefinedRelation
 from dlt.extract import DltResource
 
-from sms_source import settings
+from sms_source import destinations, settings
 from sms_source.client import SmsClient
 from sms_source.configuration import SmsSourceConfiguration
 from sms_source.credentials import TencentCloudCredentials
@@ -63,6 +63,7 @@ def sms_source(
     *,
     replay: bool = False,
     package_replies: int = settings.PACKAGE_REPLIES,
+    at_least_once_in: str | None = None,
     stop: threading.Event | None = None,
     report: DrainReport | None = None,
 ) -> Iterable[DltResource]:
@@ -89,11 +90,14 @@ def sms_source(
         replay: give dlt the journal's whole archive again, and pull nothing.
         package_replies: end the drain after about so many replies, so that they are loaded; run again for
             the next.
+        at_least_once_in: the name of a destination that is accepted although it can't keep a row from being
+            there twice after a load that was killed; any other such destination is refused.
         stop: ends pulling when it is set; what is in flight still arrives.
         report: is filled with what was done.
 
     Raises:
-        ConfigurationError: an option is missing or can't be right.
+        ConfigurationError: an option is missing or can't be right, or (as the cause of dlt's error, before
+            the first pull) the destination can't keep each row from being there twice.
     """
     journal = Journal(journal_url)
     reported = report is not None
@@ -106,7 +110,13 @@ def sms_source(
 
     @dlt.resource(name="drain", selected=False)
     def drain() -> Iterator[Tables]:
-        """The rows of what no committed state names: first the journal's, then what the queues hold."""
+        """The rows of what no committed state names, as the destination can hold them."""
+        destination = destinations.of_this_run(dlt.current.source(), at_least_once_in=at_least_once_in)
+        destination.hint(dlt.current.source())
+        yield from map(destination.fit, rows())
+
+    def rows() -> Iterator[Tables]:
+        """First the journal's, then what the queues hold."""
         with journal:
             state = dlt.current.resource_state()
             first_run = "drains" not in state or "replies" not in dlt.current.source_schema().tables

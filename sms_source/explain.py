@@ -9,6 +9,7 @@ from dlt.common.configuration.exceptions import (
     ConfigValueCannotBeCoercedException,
 )
 from dlt.common.destination.exceptions import UnknownDestinationModule
+from dlt.common.exceptions import MissingDependencyException
 from dlt.destinations.exceptions import DestinationConnectionError
 from dlt.pipeline.exceptions import PipelineStepFailed
 
@@ -37,11 +38,8 @@ def explain(error: BaseException) -> tuple[str, int]:
             expected = getattr(cause.hint, "__name__", str(cause.hint))
             message = f"{cause.field_name} in dlt's configuration is not of the type {expected}: correct it."
             return message, WRONG_CONFIGURATION
-        if isinstance(cause, UnknownDestinationModule):
-            return (
-                f"dlt knows no destination {cause.ref!r}: name one of its own, such as duckdb.",
-                WRONG_CONFIGURATION,
-            )
+        if isinstance(cause, (UnknownDestinationModule, MissingDependencyException)):
+            return _no_destination(cause), WRONG_CONFIGURATION
         if isinstance(cause, ConfigurationException):
             return _first_line(cause), WRONG_CONFIGURATION
     for cause in causes:
@@ -56,7 +54,9 @@ def explain(error: BaseException) -> tuple[str, int]:
             isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT)
         ) or "No space left" in text:
             return f"A disk is full ({_first_line(cause)}): free some room, then run again. {SAFE}", FAILED
-        if isinstance(cause, DestinationConnectionError):
+        # As every database's driver names it: not there, gone, not letting us in.
+        is_operational = type(cause).__name__ == "OperationalError"
+        if is_operational or isinstance(cause, DestinationConnectionError):
             return f"The destination does not answer ({_first_line(cause)}). {SAFE}", FAILED
     step = next((cause.step for cause in causes if isinstance(cause, PipelineStepFailed)), None)
     where = f"dlt's step {step} failed" if step else "The run failed"
@@ -65,6 +65,13 @@ def explain(error: BaseException) -> tuple[str, int]:
         f"{where}: {type(root).__name__}: {_first_line(root)}. {SAFE} --verbose shows the traceback.",
         FAILED,
     )
+
+
+def _no_destination(error: UnknownDestinationModule | MissingDependencyException) -> str:
+    if isinstance(error, UnknownDestinationModule):
+        return f"dlt knows no destination {error.ref!r}: name one of its own, such as duckdb."
+    packages = " ".join(f"'{package}'" for package in error.dependencies)
+    return f"{error.caller} needs packages that are not here: pip install {packages}"
 
 
 def _missing(error: ConfigFieldMissingException) -> str:

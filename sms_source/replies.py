@@ -68,6 +68,8 @@ REJECTED_REPLIES = pa.schema(
 MOST_NEW_COLUMNS = 50
 """Fields unknown to this version that get a column of their own; what is beyond goes into OTHER_FIELDS."""
 OTHER_FIELDS = "OtherFields"
+REPLY_DATE = "reply_date"
+"""The column that a lakehouse's folders are by; `sms_source.destinations` adds it there."""
 # No underscore at the end: dlt's naming makes an x of it, and `Foo_` and `Foox` would be one column.
 _COLUMN_NAME = re.compile(r"[A-Za-z](?:[A-Za-z0-9_]{0,48}[A-Za-z0-9])?", re.ASCII)
 _DEEPEST = 100
@@ -116,7 +118,7 @@ def plain_name(name: str) -> str:
     return name.replace("_", "").lower()
 
 
-_KNOWN_COLUMNS = frozenset(map(plain_name, (*REPLIES.names, OTHER_FIELDS)))
+_KNOWN_COLUMNS = frozenset(map(plain_name, (*REPLIES.names, OTHER_FIELDS, REPLY_DATE)))
 
 
 def known_new_columns(columns: Iterable[str]) -> set[str]:

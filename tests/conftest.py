@@ -7,6 +7,7 @@ from typing import Any
 
 import dlt
 import pytest
+from hypothesis import settings
 
 from pipelines import load_replies
 from sms_source import DrainReport, sms_source
@@ -14,6 +15,8 @@ from sms_source.simulator import SimulatorProcess
 
 APP = "1400006666"
 OTHER_APP = "1400007777"
+
+settings.register_profile("thorough", max_examples=10_000)
 
 Rows = list[tuple[Any, ...]]
 Job = Callable[..., tuple[int, str, str]]

@@ -23,7 +23,6 @@ from sms_source.replies import Tables, to_tables
 from sms_source.simulator import Simulator
 from tests.conftest import APP, Warehouse, a_reply
 
-settings.register_profile("thorough", max_examples=10_000)
 FUZZ = settings(
     max_examples=max(300, settings.default.max_examples if settings.default else 0),
     deadline=None,

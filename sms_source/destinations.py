@@ -1,0 +1,185 @@
+"""How rows go into each of dlt's destinations: exactly once, and as they are.
+
+A merge is another thing in each destination, and in some dlt quietly makes it an append. So, before the
+first pull, the merge that dlt would make is looked up, and a destination in which a load that was killed
+and resumed could leave a row twice is refused:
+
+    delete-insert   dlt's own merge. Also takes out duplicates within a load package; every SQL database
+    upsert          proved for Delta tables alone, where one commit takes in all of a table's files
+    none            rows would be appended: refused
+"""
+
+import dataclasses
+import importlib.util
+import logging
+from collections.abc import Mapping
+from typing import Any, cast
+
+import dlt
+import pyarrow as pa
+import pyarrow.compute as pc
+from dlt.common.configuration.container import Container
+from dlt.common.destination import AnyDestination, DestinationCapabilitiesContext
+from dlt.common.destination.utils import resolve_merge_strategy
+from dlt.common.schema.typing import TTableSchema
+from dlt.common.storages.exceptions import CurrentLoadPackageStateNotAvailable
+from dlt.extract import DltSource
+
+from sms_source.errors import ConfigurationError
+from sms_source.replies import REPLY_DATE, Tables
+
+TABLES = Tables._fields
+"""The resources whose rows are loaded."""
+
+_HOLDS_NUL = ("duckdb", "filesystem")
+"""Kinds of destinations that are known to hold the character U+0000. PostgreSQL can't, and a package with
+one would never load; dlt drops it on the way to others."""
+
+_REMEDIES = {
+    "filesystem": "Have Delta tables: pipeline.run(sms_source(), table_format='delta'). The main job does.",
+    "athena": "Have Iceberg tables: force_iceberg = true in [destination.athena].",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Destination:
+    """What the rows of one run need, to be in its destination once and unchanged.
+
+    kind: of dlt's kinds of destinations, such as `postgres`.
+    strategies: of dlt's merge, by table.
+    file_format: of the load files; None for dlt's choice.
+    partitioned: whether `replies` is a Delta table, in folders by `reply_date`.
+    """
+
+    kind: str
+    strategies: Mapping[str, str | None] = dataclasses.field(default_factory=dict)
+    file_format: str | None = None
+    partitioned: bool = False
+
+    def fit(self, tables: Tables) -> Tables:
+        """The tables as the destination can hold them."""
+        if self.kind not in _HOLDS_NUL:
+            tables = Tables(*map(_without_nul, tables))
+        if self.partitioned:
+            day = tables.replies["ReplyTime"].cast(pa.date32())
+            tables = tables._replace(replies=tables.replies.append_column(REPLY_DATE, day))
+        return tables
+
+    def hint(self, source: DltSource) -> None:
+        """Tells dlt what this destination needs."""
+        if self.file_format:
+            for name in TABLES:
+                source.resources[name].apply_hints(file_format=self.file_format)  # type: ignore[arg-type]
+            logging.getLogger("dlt").addFilter(_is_not_about_speed)
+        if self.partitioned:
+            column: Any = {"data_type": "date", "partition": True}
+            source.resources["replies"].apply_hints(columns={REPLY_DATE: column})
+
+
+NOTEBOOK = Destination(kind="duckdb")
+"""Rows that somebody looks at, and nothing loads, are as in DuckDB."""
+
+
+def of_this_run(source: DltSource, *, at_least_once_in: str | None) -> Destination:
+    """The destination that the extraction that is going on is for; arguments and errors as `for_source`."""
+    try:
+        dlt.current.load_package_state()
+    except CurrentLoadPackageStateNotAvailable:
+        return NOTEBOOK
+    destination = dlt.current.pipeline().destination
+    if destination is None:
+        raise ConfigurationError("The pipeline has no destination, which decides how a row gets there once.")
+    capabilities = Container()[DestinationCapabilitiesContext]
+    return for_source(source, destination, capabilities, at_least_once_in=at_least_once_in)
+
+
+def for_source(
+    source: DltSource,
+    destination: AnyDestination,
+    capabilities: DestinationCapabilitiesContext,
+    *,
+    at_least_once_in: str | None = None,
+) -> Destination:
+    """What a destination needs to hold the rows of a source once.
+
+    Args:
+        source: with all hints that were given to it.
+        destination: of dlt.
+        capabilities: of the destination, by its configuration.
+        at_least_once_in: the name of a destination that is accepted although it can't keep rows from
+            being there twice.
+
+    Raises:
+        ConfigurationError: rows could be there twice after a load that was killed, or be replaced.
+    """
+    name, kind = destination.destination_name, kind_of(destination)
+    tables = {table: _schema(source, table) for table in TABLES}
+    for table_name, table in tables.items():
+        if table["write_disposition"] != "merge":
+            raise ConfigurationError(
+                f"The write_disposition of {table_name} is {table['write_disposition']!r}: it would lose "
+                "replies or double them. Leave it to sms_source, whose is 'merge'."
+            )
+    strategies = {
+        table_name: resolve_merge_strategy(tables, table, capabilities)
+        for table_name, table in tables.items()
+    }
+    is_delta = kind == "filesystem" and {table.get("table_format") for table in tables.values()} == {"delta"}
+    for strategy in strategies.values():
+        proved = strategy == "delete-insert" or (strategy == "upsert" and is_delta)
+        if (not proved or kind == "dummy") and at_least_once_in != name:
+            raise ConfigurationError(_refusal(name, kind, strategy))
+    if is_delta and importlib.util.find_spec("deltalake") is None:
+        raise ConfigurationError("Delta tables need deltalake: pip install 'tencent-sms-replies[delta]'")
+    # Arrow tables go to PostgreSQL as CSV, in which dlt reads an empty text as NULL.
+    file_formats = capabilities.supported_loader_file_formats or ()
+    by_insert = capabilities.sqlglot_dialect == "postgres" and "insert_values" in file_formats
+    return Destination(
+        kind=kind,
+        strategies=strategies,
+        file_format="insert_values" if by_insert else None,
+        partitioned=is_delta,
+    )
+
+
+def kind_of(destination: AnyDestination) -> str:
+    """Of dlt's kinds of destinations, such as `postgres`; a destination may have another name."""
+    return destination.destination_type.rpartition(".")[2]
+
+
+def _refusal(name: str, kind: str, strategy: str | None) -> str:
+    if kind == "dummy":
+        reason = "it keeps nothing, and a reply is handed out once"
+    elif strategy is None:
+        reason = "dlt can't merge there and would append, so that a row could be there twice"
+    else:
+        reason = (
+            f"dlt would merge there by {strategy!r}, with which a load that is killed and resumed "
+            "could leave a row there twice"
+        )
+    remedy = _REMEDIES.get(kind, "Choose another one, such as duckdb or postgres.")
+    return (
+        f"The destination {name!r} is refused: {reason}. {remedy} "
+        f"To accept it all the same, in a pipeline of your own: sms_source(at_least_once_in={name!r})."
+    )
+
+
+def _schema(source: DltSource, name: str) -> TTableSchema:
+    """The table's schema with the hints of this run, over those of earlier ones."""
+    schema = {**source.schema.tables.get(name, {}), **source.resources[name].compute_table_schema()}
+    return cast("TTableSchema", schema)
+
+
+def _is_not_about_speed(record: logging.LogRecord) -> bool:
+    """Leaves out what dlt says with each package about Arrow tables in the file format chosen here."""
+    return "native writer could not be found" not in record.getMessage()
+
+
+def _without_nul(table: pa.Table) -> pa.Table:
+    """The table with U+FFFD for each U+0000."""
+    for index, field in enumerate(table.schema):
+        if pa.types.is_string(field.type):
+            column = table.column(index)
+            if pc.any(pc.match_substring(column, "\0")).as_py():
+                table = table.set_column(index, field, pc.replace_substring(column, "\0", "\ufffd"))
+    return table

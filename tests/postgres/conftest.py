@@ -1,0 +1,56 @@
+"""Requirements: the extra `postgres`, and PostgreSQL's server programs (tests/postgres/install.sh)."""
+
+import importlib.util
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import dlt
+import pytest
+
+from tests.conftest import Rows
+from tests.postgres.server import PostgresServer, find_programs
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[PostgresServer]:
+    """A PostgreSQL server for all tests; each has an empty database."""
+    programs = find_programs()
+    if programs is None:
+        pytest.skip("PostgreSQL's server programs are not here: run tests/postgres/install.sh")
+    if importlib.util.find_spec("psycopg2") is None:
+        pytest.skip("psycopg2 is not here: pip install 'tencent-sms-replies[postgres]'")
+    with PostgresServer(programs) as server:
+        yield server
+
+
+@pytest.fixture
+def postgres(server: PostgresServer, monkeypatch: pytest.MonkeyPatch) -> "PostgresWarehouse":
+    """The server with an empty database, and dlt's configuration in the environment pointing to it."""
+    server.create_database()
+    for name, value in server.environment.items():
+        monkeypatch.setenv(name, value)
+    return PostgresWarehouse(server)
+
+
+class PostgresWarehouse:
+    """What a person would see in the database."""
+
+    def __init__(self, server: PostgresServer) -> None:
+        self.server = server
+
+    @contextmanager
+    def sql_client(self) -> Iterator[Any]:
+        """A connection, through a pipeline that only reads."""
+        reader = dlt.pipeline("reader", destination="postgres", dataset_name="sms")
+        with reader.sql_client() as client:
+            yield client
+
+    def query(self, sql: str) -> Rows:
+        """Rows of a query."""
+        with self.sql_client() as client:
+            return [tuple(row) for row in client.execute_sql(sql)]
+
+    def contents(self) -> list[str]:
+        """What people wrote, in the order of what they wrote."""
+        return [content for (content,) in self.query("select reply_content from sms.replies order by 1")]

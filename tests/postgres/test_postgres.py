@@ -1,0 +1,165 @@
+"""The main job into a real PostgreSQL: everything, once, whatever is killed on the way."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sms_source.journal import Journal
+from sms_source.simulator import SimulatorProcess
+from tests.conftest import APP, OTHER_APP, Job, a_reply
+from tests.crash.harness import Options
+from tests.crash.harness import run as run_crash_harness
+from tests.postgres.conftest import PostgresWarehouse
+from tests.test_load_replies import start_job, wait_until
+from tests.test_source import ALL_FIELDS, as_rows, canonical, everything_people_write
+
+NUL_TEXT = "before\0after"
+POSTGRES_TEXT = "before\ufffdafter"
+
+AWKWARD = [
+    *("", " ", "\\N", "\\", "\\.", "NULL", "null", '"', '""', "'", "''", ",", ";", "\t", "\n", "\r", "\r\n"),
+    *("a\n\\.\nb", 'x","y', "$1 %s {} %(a)s", "E'\\n'", "\\x41", "\\u0041", "-- c", "/* c */", "💬"),
+    *("\u0301", "\ufeff", "\ufffe", "\uffff", "\U0010ffff", "\x01\x1b\x7f\x80\x9f", "長" * 100_000),
+]
+
+
+def held(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Records as PostgreSQL can hold them."""
+    return [
+        {
+            name: value.replace("\0", "\ufffd") if isinstance(value, str) else value
+            for name, value in r.items()
+        }
+        for r in records
+    ]
+
+
+def is_being_loaded(dlt_folder: Path) -> bool:
+    """Whether a load job of replies has begun."""
+    folders = (names for path, _, names in os.walk(dlt_folder) if path.endswith("started_jobs"))
+    return any(name.startswith("replies.") for names in folders for name in names)
+
+
+def test_every_field_of_every_reply_lands_once(
+    configured: SimulatorProcess, postgres: PostgresWarehouse, job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What people write arrives as they wrote it, and a second run adds nothing."""
+    monkeypatch.setenv("SOURCES__SMS_SOURCE__SMS_SDK_APP_IDS", f'["{APP}", "{OTHER_APP}"]')
+    expected = []
+    for number, app_id in enumerate((APP, OTHER_APP)):
+        records = everything_people_write(1_000, number)
+        records += [a_reply(text, SignName=text, ExtendCode=text) for text in AWKWARD]
+        configured.enqueue(app_id, records)
+        expected += as_rows(app_id, held(records))
+    status, out, err = job("--destination", "postgres")
+    assert (status, err) == (0, "")
+    assert f"Loaded {len(expected):,} replies into sms.replies" in out
+    assert canonical(postgres.query(ALL_FIELDS)) == canonical(expected)
+
+    status, out, err = job("--destination", "postgres")
+    assert (status, err) == (0, "")
+    assert out.startswith("No new replies")
+    assert postgres.query("select count(*), count(distinct reply_id) from sms.replies") == [
+        (len(expected),) * 2
+    ]
+
+
+def test_the_tables_have_postgresql_s_own_types(
+    configured: SimulatorProcess, postgres: PostgresWarehouse, job: Job
+) -> None:
+    """Queries written on the first day work, with time zones, before the first reply."""
+    assert job("--destination", "postgres")[0] == 0
+    types: dict[str, str] = dict(
+        postgres.query(
+            "select table_name || '.' || column_name, data_type from information_schema.columns "
+            "where table_schema = 'sms' and table_name !~ '^_dlt'"
+        )
+    )
+    assert len(types) == 13 + 11 + 7
+    assert types["replies.reply_time"] == types["pulls.requested_at"] == "timestamp with time zone"
+    assert types["replies.reply_content"] == "character varying"
+    assert types["pulls.at_risk"] == types["rejected_replies.position"] == "bigint"
+
+
+def test_a_nul_character_poisons_nothing(
+    configured: SimulatorProcess, postgres: PostgresWarehouse, job: Job, own_folders: Path
+) -> None:
+    """PostgreSQL can't hold it: U+FFFD stands there in every text, and the journal has what was written."""
+    fields = dict.fromkeys(("SignName", "Tomorrow"), NUL_TEXT)
+    no_json = b'{"ReplyContent": "\0"}'
+    configured.enqueue(APP, [a_reply(NUL_TEXT, **fields), no_json, a_reply("after")])
+    status, _, err = job("--destination", "postgres")
+    assert (status, err) == (0, "")
+    rows = postgres.query("select reply_content, sign_name, tomorrow from sms.replies order by reply_id")
+    assert rows == [(POSTGRES_TEXT,) * 3, ("after", "Tencent Cloud", None)]
+    assert postgres.query("select record from sms.rejected_replies") == [('{"ReplyContent": "\ufffd"}',)]
+
+    journal = Journal(str(own_folders / "sms_journal"))
+    (pull,) = (pull for drain in journal.drains() for pull in journal.read(drain))
+    assert no_json in pull.body
+    assert pull.records[0]["ReplyContent"] == NUL_TEXT
+
+
+def test_a_server_that_is_killed_in_the_middle_of_a_load_costs_nothing(
+    configured: SimulatorProcess, postgres: PostgresWarehouse, job: Job, own_folders: Path
+) -> None:
+    """The run says what happened and ends with 1; the next one, with the server back, loads all, once."""
+    records = [a_reply(str(number)) for number in range(20_000)]
+    configured.enqueue(APP, records)
+    process = start_job("--destination", "postgres")
+    wait_until(lambda: is_being_loaded(own_folders.parent / "dlt"))
+    postgres.server.kill()
+    try:
+        out, err = process.communicate()
+    finally:
+        postgres.server.start()
+    assert (process.returncode, out) == (1, "")
+    assert "Traceback" not in err
+    assert "The destination does not answer" in err.splitlines()[-1]
+    assert "the next run loads it once" in err.splitlines()[-1]
+    assert "not-a-secret" not in err
+
+    configured.enqueue(APP, [a_reply("new")])
+    assert job("--destination", "postgres")[0] == 0
+    assert sorted(postgres.contents()) == sorted(
+        record["ReplyContent"] for record in [*records, a_reply("new")]
+    )
+    assert postgres.query("select sum(replies)::int from sms.pulls") == [(20_001,)]
+
+
+def test_a_server_that_is_not_there_takes_no_reply_from_anyone(
+    configured: SimulatorProcess, postgres: PostgresWarehouse, job: Job
+) -> None:
+    """--check tells it; a run keeps what it pulled, and the next one loads it."""
+    configured.enqueue(APP, [a_reply("a")])
+    postgres.server.kill()
+    try:
+        for arguments in (["--check"], []):
+            status, _, err = job("--destination", "postgres", *arguments)
+            assert status == 1
+            assert "The destination does not answer" in err.splitlines()[-1]
+    finally:
+        postgres.server.start()
+    assert job("--destination", "postgres")[0] == 0
+    assert postgres.contents() == ["a"]
+
+
+def test_a_wrong_password_is_named_and_not_shown(
+    configured: SimulatorProcess, postgres: PostgresWarehouse, job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The most frequent mistake with a database."""
+    monkeypatch.setenv("DESTINATION__POSTGRES__CREDENTIALS__PASSWORD", "guessed-0123456789")
+    status, _, err = job("--destination", "postgres", "--check")
+    assert status == 1
+    assert "password authentication failed" in err
+    assert "guessed-0123456789" not in err
+
+
+def test_kills_of_the_job_lose_and_double_nothing(postgres: PostgresWarehouse) -> None:
+    """SIGKILL at ten moments of the job's life, and each reply is in PostgreSQL once."""
+    report = run_crash_harness(Options(kills=10, seed=20_261_122, destination="postgres"))
+    assert report.kills >= 10
+    assert not report.violations, str(report)
+    assert report.counts["loaded"] > 0
