@@ -42,7 +42,7 @@ def explain(error: BaseException) -> tuple[str, int]:
             return _no_destination(cause), WRONG_CONFIGURATION
         if isinstance(cause, ConfigurationException):
             return _first_line(cause), WRONG_CONFIGURATION
-    for cause in causes:
+    for cause in reversed(causes):  # an outer error's text holds the inner one's
         text = str(cause)
         if "Could not set lock on file" in text or "being used by another process" in text:
             message = (

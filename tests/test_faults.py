@@ -381,3 +381,25 @@ def test_a_journal_that_can_not_be_written_stops_the_run_before_it_pulls(
     assert "sms_journal" in err
     assert warehouse.contents() == [f"{n:05d}" for n in range(250)]
     assert [len(pull.replies) for pull in configured.log() if pull.replies] == [100, 100, 50]
+
+
+def test_a_full_disk_at_the_destination_keeps_the_replies_for_the_next_run(
+    configured: SimulatorProcess, warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The replies wait in the journal; the message says so; with more room they are there, once."""
+    monkeypatch.setenv("SOURCES__SMS_SOURCE__JOURNAL_URL", str(warehouse.folder / "sms_journal"))
+    configured.enqueue(APP, [a_reply(f"{n:04d} {os.urandom(2_000).hex()}") for n in range(1_500)])
+    done = mounting("""
+        mkdir disk && mount -t tmpfs -o size=2m none disk
+        export DLT_LOCAL_DIR=$PWD/disk
+        $JOB >first.out 2>first.err; echo $?
+        mount -o remount,size=200m disk
+        $JOB >second.out 2>second.err; echo $?
+        cp disk/sms_replies.duckdb .
+    """)
+    err = Path("first.err").read_text()
+    assert done.stdout.split() == ["1", "0"], (done, err, Path("second.err").read_text())
+    assert "No space left on device" in err.splitlines()[-1]
+    assert "the next run loads it once" in err.splitlines()[-1]
+    assert "Traceback" not in err
+    assert [text[:4] for text in warehouse.contents()] == [f"{n:04d}" for n in range(1_500)]
