@@ -17,7 +17,7 @@ SOURCES = sms_source pipelines tests
 # How often `make crash` kills the job.
 KILLS = 1000
 
-.PHONY: help install demo test test-lowest test-postgres test-thorough crash check format constraints clean
+.PHONY: help install demo test test-lowest test-crash test-postgres test-thorough crash check format constraints clean
 
 help: ## this list
 	@echo "make TARGET, with Python $$($(PYTHON) -c 'import sys; print(sys.version.split()[0])' 2>&1)"
@@ -60,6 +60,9 @@ test-lowest: ## the tests, with the lowest versions that pyproject.toml allows; 
 test-postgres: install ## the tests with a real PostgreSQL, which is installed on Debian when run as root
 	@sh tests/postgres/install.sh
 	@$(VENV)/bin/python -m pytest tests/postgres $(ARGS)
+
+test-crash: install ## the variants of the crash tests: more is lost with each kill than the process
+	@$(VENV)/bin/python -m pytest tests/crash/test_variants.py $(ARGS)
 
 test-thorough: install ## the fuzzing tests with 10,000 answers each, instead of 300
 	@$(VENV)/bin/python -m pytest tests/test_fuzz.py --hypothesis-profile=thorough $(ARGS)

@@ -1,0 +1,25 @@
+"""The crash harness, in short, where more than the process is lost with each kill."""
+
+from dataclasses import replace
+
+import pytest
+
+from tests.crash.harness import Options
+from tests.crash.test_crash import SEED, assert_promise_is_kept
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        pytest.param(Options(kills=8, wipe_working_directory=True), id="working directory wiped"),
+        pytest.param(Options(kills=6, new_dataset=True), id="before the dataset exists"),
+        pytest.param(Options(kills=8, drop_pending=True), id="pending packages dropped"),
+        pytest.param(
+            Options(kills=8, drop_pending=True, kill_drops=True), id="killed while dropping packages"
+        ),
+        pytest.param(Options(kills=8, retention_days=0), id="no retention"),
+    ],
+)
+def test_the_journal_makes_up_for_what_else_a_kill_costs(options: Options) -> None:
+    """Whatever else is lost with each kill, the journal's replies are loaded once."""
+    assert_promise_is_kept(replace(options, seed=SEED, exec_share=0.05))
