@@ -17,7 +17,7 @@ SOURCES = sms_source pipelines tests
 # How often `make crash` kills the job.
 KILLS = 1000
 
-.PHONY: help install demo test test-lowest test-crash test-postgres test-thorough crash check format constraints clean
+.PHONY: help install demo test test-lowest test-crash test-postgres test-airflow test-thorough crash check format constraints clean
 
 help: ## this list
 	@echo "make TARGET, with Python $$($(PYTHON) -c 'import sys; print(sys.version.split()[0])' 2>&1)"
@@ -63,6 +63,10 @@ test-postgres: install ## the tests with a real PostgreSQL, which is installed o
 
 test-crash: install ## the variants of the crash tests: more is lost with each kill than the process
 	@$(VENV)/bin/python -m pytest tests/crash/test_variants.py $(ARGS)
+
+test-airflow: install ## the DAG, in an Airflow of its own; TEST_POSTGRES_DSN=postgresql://... for PostgreSQL too
+	@$(VENV)/bin/python -m tests.airflow.environment
+	@$(VENV)/bin/python -m pytest tests/airflow $(ARGS)
 
 test-thorough: install ## the fuzzing tests with 10,000 answers each, instead of 300
 	@$(VENV)/bin/python -m pytest tests/test_fuzz.py --hypothesis-profile=thorough $(ARGS)
@@ -121,6 +125,6 @@ constraints: ## makes the constraints files anew (needs Python 3.10 and 3.11)
 	freeze constraints-lowest.txt "$(PYTHON_310)" "$$folder/lowest" "the lower bounds of pyproject.toml, for Python 3.10 to 3.13"
 
 clean: ## removes what the targets above made: environments, caches, the demo's database and journal
-	@rm -rf .venv .venv-lowest build dist htmlcov .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	@rm -rf .venv .venv-lowest .venv-airflow build dist htmlcov .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	@rm -rf .coverage .coverage.* sms_replies_demo.duckdb sms_replies_demo.duckdb.wal sms_journal_demo
 	@find $(SOURCES) -name __pycache__ -type d -prune -exec rm -rf {} +

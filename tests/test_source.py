@@ -320,9 +320,7 @@ def test_a_replay_loads_the_archive_into_another_warehouse(
     assert warehouse.contents() == ["a", "b"]
 
 
-def test_a_replay_of_nothing_makes_the_tables_too(
-    configured: SimulatorProcess, warehouse: Warehouse
-) -> None:
+def test_a_replay_of_nothing_makes_the_tables_too(configured: SimulatorProcess, warehouse: Warehouse) -> None:
     """All three exist after the first load, whatever it was."""
     warehouse.run(replay=True)
     assert warehouse.contents() == []
