@@ -61,8 +61,8 @@ test-postgres: install ## the tests with a real PostgreSQL, which is installed o
 	@sh tests/postgres/install.sh
 	@$(VENV)/bin/python -m pytest tests/postgres $(ARGS)
 
-test-crash: install ## the variants of the crash tests: more is lost with each kill than the process
-	@$(VENV)/bin/python -m pytest tests/crash/test_variants.py $(ARGS)
+test-crash: install ## kills at each boundary of the protocol, and kills that cost more than the process
+	@$(VENV)/bin/python -m pytest tests/crash/test_variants.py tests/crash/test_kill_points.py $(ARGS)
 
 test-airflow: install ## the DAG, in an Airflow of its own; TEST_POSTGRES_DSN=postgresql://... for PostgreSQL too
 	@$(VENV)/bin/python -m tests.airflow.environment

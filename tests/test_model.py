@@ -27,7 +27,7 @@ from hypothesis.stateful import (
 from pipelines import load_replies
 from sms_source.simulator import Pull, Simulator
 from tests.conftest import APP, Warehouse, a_reply
-from tests.kill_at import POINTS, run_until
+from tests.crash.kill_at import POINTS, run_until
 
 EXAMPLES = max(5, (settings.default.max_examples if settings.default else 0) // 20)
 STEPS = 10

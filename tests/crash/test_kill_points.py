@@ -12,7 +12,7 @@ import pytest
 
 from sms_source.simulator import SimulatorProcess
 from tests.conftest import APP, Job, Warehouse, a_reply
-from tests.kill_at import POINTS, run_until
+from tests.crash.kill_at import POINTS, run_until
 
 REPLIES = 250
 LOST = range(100, 200)

@@ -29,7 +29,7 @@ import pyarrow.parquet  # noqa: F401
 
 from pipelines import load_replies
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def _every(*_arguments: Any, **_options: Any) -> bool:
@@ -118,7 +118,7 @@ def run_until(point: str, *arguments: str, **environment: str) -> int | None:
 def _context() -> ForkServerContext:
     """Processes that begin where an ordinary one has finished its imports: a fork each."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tests.kill_at"])
+    context.set_forkserver_preload(["tests.crash.kill_at"])
     before = os.environ.get("PYTHONPATH")
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), before]))
     try:
