@@ -27,7 +27,8 @@ _TEXT_FIELDS = (
     "ExtendCode",
     "ReplyContent",
 )
-_FIELDS = frozenset((*_TEXT_FIELDS, "ReplyTime"))
+_RECORD = pa.struct([*((name, pa.string()) for name in _TEXT_FIELDS), ("ReplyTime", pa.int64())])
+_FIELDS = frozenset(field.name for field in _RECORD)
 
 REPLIES = pa.schema(
     [
@@ -94,7 +95,9 @@ def to_tables(pulls: Sequence[Pull], new_columns: set[str]) -> Tables:
     positions = list(chain.from_iterable(range(len(pull.records)) for pull in pulls))
     records = list(chain.from_iterable(pull.records for pull in pulls))
     rejected: list[dict[str, Any]] = []
-    if not _all_fit(records):
+    new_fields: dict[str, list[str | None]] = {}
+    fields = _as_specified(records)
+    if fields is None:
         reasons = [_misfit(record) for record in records]
         texts: dict[int, list[str]] = {}
         for n, position, reason in zip(numbers, positions, reasons, strict=True):
@@ -106,8 +109,13 @@ def to_tables(pulls: Sequence[Pull], new_columns: set[str]) -> Tables:
         numbers, positions, records = (
             [column[i] for i in fitting] for column in (numbers, positions, records)
         )
+        fields = pa.array(records, _RECORD)
+        new_fields = _new_fields(records, new_columns)
+    replies = _replies(pulls, numbers, positions, fields)
+    for name, values in new_fields.items():
+        replies = replies.append_column(name, pa.array(values, pa.string()))
     return Tables(
-        replies=_replies(pulls, numbers, positions, records, new_columns),
+        replies=replies,
         pulls=pa.Table.from_pylist([_ledger_row(pull) for pull in pulls], PULLS),
         rejected_replies=pa.Table.from_pylist(rejected, REJECTED_REPLIES),
     )
@@ -126,14 +134,25 @@ def known_new_columns(columns: Iterable[str]) -> set[str]:
     return {plain_name(name) for name in columns if not name.startswith("_dlt")} - _KNOWN_COLUMNS
 
 
+def _as_specified(records: list[Any]) -> pa.StructArray | None:
+    """The records' fields, if all of them fit and hold nothing new; None if one may not."""
+    try:
+        whole = set(map(type, records)) <= {dict} and all(map(_FIELDS.issuperset, records))
+        # Arrow takes a float or a boolean for an integer; of all else, it says that it does not fit.
+        if not whole or not {type(record["ReplyTime"]) for record in records} <= {int}:
+            return None
+        fields = pa.array(records, _RECORD)
+    except (KeyError, OverflowError, UnicodeEncodeError, pa.ArrowException):
+        return None
+    times = pc.min_max(fields.field("ReplyTime")).as_py()
+    is_timely = not records or (times["min"] >= OLDEST_REPLY_TIME and times["max"] <= NEWEST_REPLY_TIME)
+    return fields if is_timely and not fields.field("PhoneNumber").null_count else None
+
+
 def _replies(
-    pulls: Sequence[Pull],
-    numbers: list[int],
-    positions: list[int],
-    records: list[dict[str, Any]],
-    new_columns: set[str],
+    pulls: Sequence[Pull], numbers: list[int], positions: list[int], fields: pa.StructArray
 ) -> pa.Table:
-    """The table of the records, each from the pull of that number, at that position of its answer."""
+    """The table of the records with these fields, each from the pull of that number, at that position."""
     pull_of_row = pa.array(numbers, pa.int64())
 
     def of_pull(values: list[Any], kind: pa.DataType) -> pa.Array:
@@ -144,17 +163,12 @@ def _replies(
         "reply_id": pc.binary_join_element_wise(answers, pa.array(positions).cast(pa.string()), "/"),
         "sms_sdk_app_id": of_pull([pull.sms_sdk_app_id for pull in pulls], pa.string()),
         "region": of_pull([pull.region for pull in pulls], pa.string()),
-        "ReplyTime": pa.array([record["ReplyTime"] for record in records], pa.timestamp("s", "UTC")).cast(
-            _UTC
-        ),
-        **{name: pa.array([record.get(name) for record in records], pa.string()) for name in _TEXT_FIELDS},
+        "ReplyTime": fields.field("ReplyTime").cast(pa.timestamp("s", "UTC")).cast(_UTC),
+        **{name: fields.field(name) for name in _TEXT_FIELDS},
         "request_id": of_pull([pull.request_id for pull in pulls], pa.string()),
         "pulled_at": of_pull([pull.answered_at for pull in pulls], _UTC),
     }
-    table = pa.table(columns, REPLIES)
-    for name, values in _new_fields(records, new_columns).items():
-        table = table.append_column(name, pa.array(values, pa.string()))
-    return table
+    return pa.table(columns, REPLIES)
 
 
 def _answer_id(pull: Pull) -> str:
@@ -185,21 +199,6 @@ def _rejected(pull: Pull, position: int, reason: str, text: str) -> dict[str, An
         "record": text,
         "pulled_at": pull.answered_at,
     }
-
-
-def _all_fit(records: list[Any]) -> bool:
-    """Whether all records fit, and hold nothing new: then a batch is its columns."""
-    if not set(map(type, records)) <= {dict}:
-        return False
-    for name in _TEXT_FIELDS:
-        values = [record.get(name) for record in records]
-        allowed = {str} if name == "PhoneNumber" else {str, type(None)}
-        if not set(map(type, values)) <= allowed or not _is_unicode("".join(filter(None, values))):
-            return False
-    times = [record.get("ReplyTime") for record in records]
-    if not set(map(type, times)) <= {int} or not all(record.keys() <= _FIELDS for record in records):
-        return False
-    return not times or (min(times) >= OLDEST_REPLY_TIME and max(times) <= NEWEST_REPLY_TIME)
 
 
 def _misfit(record: Any) -> str | None:
