@@ -8,6 +8,7 @@ Exit status: 0 the queues are drained and loaded; 1 the run failed; 2 wrong usag
 """
 
 import argparse
+import gc
 import logging
 import os
 import signal
@@ -18,10 +19,16 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from types import FrameType
 from typing import Any
+
+if __name__ == "__main__":
+    # Run from a checkout, as the README does, the package is beside this folder.
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+    # Nothing of what is imported is ever garbage; to look for it there takes half the time of an empty run.
+    gc.disable()
 
 import dlt
 from dlt.common.configuration import resolve_configuration
@@ -29,13 +36,10 @@ from dlt.common.destination import AnyDestination, Destination
 from dlt.common.storages.configuration import WithLocalFiles
 from dlt.extract import DltSource
 
-if __name__ == "__main__":
-    # Run from a checkout, as the README does, the package is beside this folder.
-    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
-from sms_source import DrainReport, destinations, drains_named_by, settings, sms_source
+from sms_source import DrainReport, acknowledgement, settings, sms_source
 from sms_source.client import SmsClient
 from sms_source.configuration import SECTIONS, SmsSourceConfiguration, check_names
+from sms_source.drain import Drain
 from sms_source.errors import ConfigurationError
 from sms_source.explain import explain
 from sms_source.journal import Journal
@@ -125,27 +129,59 @@ def load_replies(
         PipelineStepFailed: a step of dlt failed; what was pulled waits in the journal for the next run.
     """
     summary = Summary(pipeline)
-    stop = stop or threading.Event()
+    following: list[Drain] = []
+
+    def new_drain() -> Drain:
+        return Drain(
+            options,
+            journal.open_drain(),
+            most_replies=settings.PACKAGE_REPLIES,
+            stop=stop or threading.Event(),
+            report=DrainReport(),
+            on_full=go_on,
+        )
+
+    def go_on() -> None:
+        """Pulling does not wait until the package that is full now is loaded."""
+        following.append(new_drain())
+        following[0].start()
+
     with Journal(options.journal_url) as journal:
         _settle_pending(pipeline, journal)
-        while True:
-            report = DrainReport()
-            summary.reports.append(report)
-            source = _source(
-                pipeline,
-                options,
-                replay=replay,
-                package_replies=settings.PACKAGE_REPLIES,
-                stop=stop,
-                report=report,
-            )
-            pipeline.run(source)
-            if replay or report.drained or report.failures or stop.is_set():
-                return summary
+        drain = new_drain()
+        try:
+            while True:
+                report = drain.report
+                summary.reports.append(report)
+                is_settled = not replay and _is_settled(pipeline, options, journal, drain)
+                if is_settled and not drain.begin():
+                    report.raise_for_failure()
+                    return summary
+                pipeline.run(_source(pipeline, options, replay=replay, fresh_drain=drain, report=report))
+                if not following:
+                    return summary
+                drain = following.pop()
+        finally:
+            for open_drain in (drain, *following):
+                open_drain.close()
+
+
+def _is_settled(
+    pipeline: dlt.Pipeline, options: SmsSourceConfiguration, journal: Journal, drain: Drain
+) -> bool:
+    """Whether all that earlier drains left is loaded: then an empty queue leaves nothing for dlt to do.
+
+    Never before the first load, which makes the tables and looks at the destination before the first pull.
+    """
+    state = acknowledgement.state_of(pipeline)
+    retention = timedelta(days=options.journal_retention_days)
+    return bool(state) and set(acknowledgement.settle(journal, state, retention)) <= {drain.drain_id}
 
 
 def _source(pipeline: dlt.Pipeline, options: SmsSourceConfiguration, **arguments: Any) -> DltSource:
     """The source; on a filesystem its tables are Delta tables, as nothing else there keeps a row once."""
+    from sms_source import destinations
+
     source = sms_source(**dict(options), **arguments)
     if destinations.kind_of(pipeline.destination) == "filesystem":
         for name in destinations.TABLES:
@@ -167,7 +203,8 @@ def _settle_pending(pipeline: dlt.Pipeline, journal: Journal) -> None:
                 f"Pipeline {pipeline.pipeline_name!r} holds packages that are not loaded yet, of the journal "
                 f"{journal_of_packages}; this run has {journal.url}. Run the job there first."
             )
-        if drains_named_by(pipeline) <= set(journal.uncommitted()):
+        drains = acknowledgement.state_of(pipeline).get("drains", ())
+        if set(drains) <= set(journal.uncommitted()):
             logger.info("An earlier run left packages pending: what they hold comes from the journal again.")
             pipeline.drop()
         else:
@@ -180,6 +217,8 @@ def _settle_pending(pipeline: dlt.Pipeline, journal: Journal) -> None:
 
 def check(pipeline: dlt.Pipeline, options: SmsSourceConfiguration) -> None:
     """Proves all that a run needs, and takes no reply. Raises what is wrong."""
+    from sms_source import destinations
+
     print(f"ok  configuration  applications {', '.join(options.sms_sdk_app_ids)} in {options.api_region}")
     with Journal(options.journal_url) as journal:
         journal.open_drain().probe()
@@ -189,13 +228,7 @@ def check(pipeline: dlt.Pipeline, options: SmsSourceConfiguration) -> None:
         source = _source(pipeline, options)
         destinations.for_source(source, pipeline.destination, client.capabilities)
     print(f"ok  destination    {pipeline.destination.destination_name} answers, and can keep each row once")
-    with SmsClient(
-        options.credentials,
-        endpoint=options.api_endpoint,
-        region=options.api_region,
-        language=options.api_language,
-        timeout=options.pull_timeout,
-    ) as sms:
+    with SmsClient.of(options) as sms:
         for app_id in options.sms_sdk_app_ids:
             sms.check(app_id)
             print(f"ok  application    {app_id}: network, signature and permission are right")
@@ -320,12 +353,15 @@ def _run(pipeline: dlt.Pipeline, options: SmsSourceConfiguration, args: argparse
             if args.follow is None or stop.is_set():
                 break
             stop.wait(args.follow)
-    _print_where(pipeline)
+    if summary.total("pulls"):
+        _print_where(pipeline)
     if stop.is_set() and args.follow is None:
         raise InterruptedError("Stopped by a signal before the queues were empty. Run again for the rest.")
 
 
 def _print_where(pipeline: dlt.Pipeline) -> None:
+    from sms_source import destinations
+
     replies = f"{pipeline.dataset_name}.replies"
     query = f"select reply_time, phone_number, reply_content from {replies} order by reply_time desc limit 5"
     if destinations.kind_of(pipeline.destination) == "filesystem":
@@ -393,4 +429,8 @@ def _age(moment: datetime) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    gc.freeze()
+    gc.enable()
+    status = main()
+    gc.freeze()  # the process ends: nothing is worth collecting
+    sys.exit(status)

@@ -2,8 +2,8 @@
 
 Nothing here, nor beneath, sends a request a second time: the queue hands a reply out once, so a
 repetition fetches the next replies and throws the first ones away. A plain `requests.Session` retries
-nothing (urllib3 gets `Retry(0, read=False)`), does not follow a redirect when told so, and signs every
-request by itself. (dlt's `requests` helper repeats any method up to five times, the official SDK's
+nothing (urllib3 gets `Retry(0, read=False)`), its adapters follow no redirect, and every request is signed
+by itself. (dlt's `requests` helper repeats any method up to five times, the official SDK's
 retryer sends a failed request twice more: measured.)
 """
 
@@ -27,6 +27,7 @@ from urllib3.exceptions import (
 
 from sms_source import settings
 from sms_source.answers import Answer, NotAnAnswerError, parse_answer
+from sms_source.configuration import SmsSourceConfiguration
 from sms_source.credentials import TencentCloudCredentials
 from sms_source.errors import PullError, error_for
 from sms_source.signing import TC3Auth
@@ -63,11 +64,11 @@ class SmsClient:
         timeout: float = settings.PULL_TIMEOUT,
     ) -> None:
         self._credentials = credentials
-        self._url = f"{endpoint.rstrip('/')}/"
-        self._host = urlsplit(self._url).netloc
+        url = f"{endpoint.rstrip('/')}/"
+        self._host = urlsplit(url).netloc
         self._timeout = timeout
+        self._sign = TC3Auth(credentials.current)
         self._session = requests.Session()
-        self._session.auth = TC3Auth(credentials.current)
         self._session.headers.update(
             {
                 "Content-Type": "application/json",
@@ -75,6 +76,22 @@ class SmsClient:
                 "X-TC-Region": region,
                 "X-TC-Language": language,
             }
+        )
+        # What requests would find out anew for each request, which was half of a pull's CPU (measured):
+        # the URL and the headers, the adapter, the proxies and the certificates that the environment names.
+        self._blank = requests.Request("POST", url, headers=self._session.headers).prepare()
+        self._adapter = self._session.get_adapter(url)
+        self._environment = self._session.merge_environment_settings(url, {}, True, None, None)
+
+    @classmethod
+    def of(cls, options: SmsSourceConfiguration) -> "SmsClient":
+        """A client with these options."""
+        return cls(
+            options.credentials,
+            endpoint=options.api_endpoint,
+            region=options.api_region,
+            language=options.api_language,
+            timeout=options.pull_timeout,
         )
 
     def __enter__(self) -> "SmsClient":
@@ -130,13 +147,12 @@ class SmsClient:
         deadline = time.monotonic() + self._timeout
         connect_timeout = min(self._timeout, settings.CONNECT_TIMEOUT)
         try:
-            response = self._session.post(
-                self._url,
-                data=json.dumps(parameters).encode(),
-                headers={"X-TC-Action": action},
-                timeout=(connect_timeout, self._timeout),
-                allow_redirects=False,
-                stream=True,
+            request = self._blank.copy()
+            request.headers["X-TC-Action"] = action
+            request.prepare_body(json.dumps(parameters).encode(), None)
+            request.prepare_auth(self._sign)
+            response = self._adapter.send(
+                request, timeout=(connect_timeout, self._timeout), **self._environment
             )
         except requests.RequestException as error:
             raise self._transport_error(error) from error

@@ -10,15 +10,14 @@ import random
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, suppress
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 
-import pyarrow.compute as pc
-
 from sms_source.answers import Answer
 from sms_source.client import RawAnswer, SmsClient
+from sms_source.configuration import SmsSourceConfiguration
 from sms_source.errors import (
     InDoubtError,
     JournalError,
@@ -28,9 +27,8 @@ from sms_source.errors import (
     error_for,
 )
 from sms_source.journal import JournalDrain, Pull
-from sms_source.rate import RateLimiter
-from sms_source.replies import Tables
-from sms_source.settings import MAX_IN_DOUBT, MAX_NOT_EXECUTED
+from sms_source.rate import account_rate
+from sms_source.settings import MAX_IN_DOUBT, MAX_NOT_EXECUTED, PULLS_AHEAD
 
 logger = logging.getLogger(__name__)
 
@@ -65,18 +63,6 @@ class DrainReport:
     failures: list[Exception] = field(default_factory=list)
     drained: bool = False
 
-    def count(self, pulls: Sequence[Pull], tables: Tables) -> None:
-        """Adds pulls, and the rows that they became."""
-        for pull in pulls:
-            self.pulls[pull.sms_sdk_app_id] += 1
-            self.in_doubt += pull.in_doubt
-            self.at_risk += pull.limit if pull.in_doubt else 0
-        for entry in pc.value_counts(tables.replies["sms_sdk_app_id"]).to_pylist():
-            self.replies[entry["values"]] += entry["counts"]
-        self.rejected += tables.rejected_replies.num_rows
-        newest = pc.max(tables.replies["ReplyTime"]).as_py()
-        self.newest = max(filter(None, (self.newest, newest)), default=None)
-
     def raise_for_failure(self) -> None:
         """Raises what ended the drain, if anything did; call it after the load."""
         if self.failures:
@@ -105,75 +91,86 @@ class Drain:
     """One emptying of the queues of several applications.
 
     Args:
-        new_client: makes a client; called once in each worker thread.
+        options: whose queues to empty, and how.
         journal: where the pulls of this drain are kept.
-        sms_sdk_app_ids: whose queues to empty.
-        region: of the queues; goes into the journal.
-        workers: pulls in flight at most.
-        limit: replies a pull, 1 to 100.
         most_replies: stops pulling before more than this many replies have been handed out.
-        rate: shared by all drains of an account.
         stop: set by others to end pulling; what is in flight is still read.
         report: is filled.
+        on_full: is called when all is read, if there may be more than `most_replies`.
     """
 
     def __init__(
         self,
-        new_client: Callable[[], SmsClient],
+        options: SmsSourceConfiguration,
         journal: JournalDrain,
-        sms_sdk_app_ids: Sequence[str],
         *,
-        region: str,
-        workers: int,
-        limit: int,
         most_replies: int,
-        rate: RateLimiter,
         stop: threading.Event,
         report: DrainReport,
+        on_full: Callable[[], None] = lambda: None,
     ) -> None:
-        self._new_client = new_client
+        self.report = report
+        self._options = options
         self._journal = journal
-        self._queues = [_Queue(app_id) for app_id in sms_sdk_app_ids]
-        self._region = region
-        self._most_workers = workers
-        self._limit = limit
-        self._most_replies = max(most_replies, limit)
-        self._rate = rate
+        self._queues = [_Queue(app_id) for app_id in options.sms_sdk_app_ids]
+        self._limit = options.pull_limit
+        self._most_replies = max(most_replies, self._limit)
+        self._rate = account_rate(options.pulls_per_second)
         self._stop = stop
-        self._report = report
+        self._on_full = on_full
         self._replies = 0
         self._request_ids: set[str] = set()
         self._cancelled = threading.Event()
         self._changed = threading.Condition()
         self._workers: list[threading.Thread] = []
         self._working = 0
-        self._results: queue.Queue[Pull | None] = queue.Queue(maxsize=4 * workers)
+        self._results: queue.Queue[Pull | None] = queue.Queue(maxsize=PULLS_AHEAD)
+        self._first: Pull | None = None
+
+    @property
+    def drain_id(self) -> str:
+        """Its name in the journal."""
+        return self._journal.drain_id
+
+    def start(self) -> None:
+        """Starts pulling, some way ahead of whoever reads."""
+        self._start_worker()
+
+    def begin(self) -> bool:
+        """Starts if need be; False if nothing comes, and the report tells whether that is all there is."""
+        if not self._workers:
+            self.start()
+        self._first = self._results.get()
+        if self._first is None:
+            self._results.put(None)  # who asks again gets the same answer
+        return self._first is not None
 
     def pulls(self) -> Iterator[Pull]:
         """The pulls that handed out replies or are in doubt, journaled, as they come in.
 
         Ends when every queue was seen empty, has failed, or enough was pulled; the report tells which.
-        Closing the iterator early stops pulling and waits for what is in flight.
+        Closing the iterator early ends the drain.
         """
-        self._start_worker()
         try:
-            while (pull := self._results.get()) is not None:
-                yield pull
+            if self._first is None:
+                self.begin()
+            while self._first is not None:
+                yield self._first
+                self._first = self._results.get()
         finally:
-            self._cancelled.set()
-            self._wake()
-            while any(worker.is_alive() for worker in self._workers):
-                self._discard_results()
-            self._journal.close()
-        self._report.drained = all(q.done for q in self._queues) and not self._report.failures
+            self.close()
+        if not (self.report.drained or self.report.failures or self._stop.is_set()):
+            self._on_full()
 
-    def _discard_results(self) -> None:
-        with suppress(queue.Empty):
-            self._results.get(timeout=0.05)
-
-    def _wake(self) -> None:
+    def close(self) -> None:
+        """Stops pulling, and waits for what is in flight: the journal has what nobody read."""
         with self._changed:
+            self._cancelled.set()
             self._changed.notify_all()
+        while any(worker.is_alive() for worker in self._workers):
+            with suppress(queue.Empty):
+                self._results.get(timeout=0.05)
+        self._journal.close()
 
     def _start_worker(self) -> None:
         self._working += 1
@@ -184,7 +181,7 @@ class Drain:
     def _work(self) -> None:
         """A worker thread: pulls for whichever queue wants it, until none ever will again."""
         try:
-            with closing(self._new_client()) as client:
+            with SmsClient.of(self._options) as client:
                 while (app := self._next()) is not None:
                     pull = self._pull(client, app)
                     if pull is not None:
@@ -195,6 +192,7 @@ class Drain:
             self._working -= 1
             last = self._working == 0
         if last:
+            self.report.drained = all(q.done for q in self._queues) and not self.report.failures
             self._results.put(None)
 
     def _next(self) -> _Queue | None:
@@ -224,7 +222,7 @@ class Drain:
 
     def _wants_worker(self) -> bool:
         now = time.monotonic()
-        return len(self._workers) < self._most_workers and any(q.wants(now) for q in self._queues)
+        return len(self._workers) < self._options.pull_workers and any(q.wants(now) for q in self._queues)
 
     def _pull(self, client: SmsClient, app: _Queue) -> Pull | None:
         """One pull, journaled; None when it handed nothing out."""
@@ -233,12 +231,14 @@ class Drain:
             if not self._rate.acquire(self._is_over):
                 self._release(app)
                 return None
-            intent = self._journal.intend(app.sms_sdk_app_id, self._region, self._limit)
+            intent = self._journal.intend(app.sms_sdk_app_id, self._options.api_region, self._limit)
         except OSError as error:
+            self._rate.use()
             self._fail_all(_journal_error("No room could be reserved for an answer", error))
             self._release(app)
             return None
         try:
+            self._rate.use()
             raw = client.pull(app.sms_sdk_app_id, self._limit)
         except InDoubtError as error:
             pull = self._journal_doubt(intent, error)
@@ -275,7 +275,7 @@ class Drain:
         else:
             self._journal.discard(intent)
         with self._changed:
-            self._report.requests += 1
+            self.report.requests += 1
             self._replies += len(records)
             app.in_flight -= 1
             app.not_executed = app.in_doubt = 0
@@ -304,8 +304,8 @@ class Drain:
     def _failed(self, app: _Queue, error: PullError, failures_before: int) -> None:
         """Decides what follows a failed pull: the next one after a pause, or the end of the queue's drain."""
         with self._changed:
-            self._report.requests += 1
-            self._report.rate_limited += error.code.startswith("RequestLimitExceeded")
+            self.report.requests += 1
+            self.report.rate_limited += error.code.startswith("RequestLimitExceeded")
             app.in_flight -= 1
             app.fanned_out = False
             if app.failures == failures_before:
@@ -318,7 +318,7 @@ class Drain:
             refused = not isinstance(error, (NotExecutedError, InDoubtError))
             ends = refused or app.not_executed >= MAX_NOT_EXECUTED or app.in_doubt >= MAX_IN_DOUBT
             if ends and not app.done:
-                self._report.failures.append(error)
+                self.report.failures.append(error)
             app.done = app.done or ends
             self._changed.notify_all()
         if not ends:
@@ -334,7 +334,7 @@ class Drain:
         """Ends every queue's drain."""
         with self._changed:
             if not self._cancelled.is_set():
-                self._report.failures.append(error)
+                self.report.failures.append(error)
             self._cancelled.set()
             self._changed.notify_all()
 

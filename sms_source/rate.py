@@ -1,16 +1,28 @@
 """The account's rate: never more than so many requests in any second, whoever asks for them."""
 
+import functools
+import logging
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
 
-GUARD_SECONDS = 0.04
+from sms_source.settings import MAX_PULLS_PER_SECOND
+
+logger = logging.getLogger(__name__)
+
+GUARD_SECONDS = 0.02
 """Added to the second, for what a request's way to the server may take longer than another's."""
+
+SPREAD = 0.8
+"""Of a second, over which its requests are spread: of a burst, more would be on their way when a machine dies."""
 
 
 class RateLimiter:
     """Lets at most `per_second` requests go in any second; shared by the threads of a process.
+
+    A leave counts from when it is used, not from when it was given: in between, an intent is written through
+    to the disk, which takes now a millisecond, now a hundred.
 
     Args:
         per_second: requests a second.
@@ -25,20 +37,53 @@ class RateLimiter:
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
+        self._per_second = per_second
         self._sent: deque[float] = deque(maxlen=per_second)
+        self._unused = 0
+        self._next = clock()
         self._clock = clock
         self._sleep = sleep
         self._lock = threading.Lock()
+        self._turn = threading.Lock()
 
     def acquire(self, is_over: Callable[[], bool]) -> bool:
         """Waits for leave to send one request; False, and no leave, once `is_over()` says so."""
-        while not is_over():
-            with self._lock:
-                now = self._clock()
-                full = len(self._sent) == self._sent.maxlen
-                pause = self._sent[0] + 1 + GUARD_SECONDS - now if full else 0.0
-                if pause <= 0:
-                    self._sent.append(now)
-                    return True
-            self._sleep(min(pause, 0.2))
+        with self._turn:  # one thread waits for the leave, the others for their turn
+            while not is_over():
+                with self._lock:
+                    now = self._clock()
+                    pause = max(self._next - now, self._pause(now))
+                    if pause <= 0:
+                        self._unused += 1
+                        self._next = now + SPREAD / self._per_second
+                        return True
+                self._sleep(min(pause, 0.2))
         return False
+
+    def use(self) -> None:
+        """Says that the request goes out now, or never will."""
+        with self._lock:
+            self._unused -= 1
+            self._sent.append(self._clock())
+
+    def _pause(self, now: float) -> float:
+        """Seconds until fewer requests than the rate are within a second."""
+        # How many of the requests sent must be more than a second ago, the oldest first.
+        surplus = len(self._sent) + self._unused + 1 - self._per_second
+        if surplus <= 0:
+            return 0.0
+        if surplus > len(self._sent):
+            return 0.005  # all that may go are about to
+        return self._sent[surplus - 1] + 1 + GUARD_SECONDS - now
+
+
+@functools.cache
+def account_rate(per_second: int) -> RateLimiter:
+    """One limiter for all drains of this process: the quota is the account's."""
+    if per_second > MAX_PULLS_PER_SECOND:
+        logger.warning(
+            "pulls_per_second is %d; the API refuses more than %d unless your account's quota was raised.",
+            per_second,
+            MAX_PULLS_PER_SECOND,
+        )
+    return RateLimiter(per_second)

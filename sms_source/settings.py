@@ -31,9 +31,13 @@ JOURNAL_RESERVE = 1 << 20
 """Bytes reserved on the disk for an answer before its request goes out (an answer of 100 replies of
 1,000 Chinese characters, escaped, is 600 kB)."""
 
-PACKAGE_REPLIES = 500_000
+PACKAGE_REPLIES = 100_000
 """Replies after which a load package is closed, so that memory and disk stay flat and the first rows
 arrive while a long queue is still being drained."""
+
+PULLS_AHEAD = 128
+"""Answers that wait for their reader at most: what a second brings, which is how long dlt takes to load a
+package while pulling goes on."""
 
 TABLE_REPLIES = 10_000
 """Replies gathered into one Arrow table before dlt gets it (measured: 10,000 rows load 2 to 3 times as

@@ -58,6 +58,7 @@ def test_an_odd_but_whole_answer_is_an_answer(
     simulator.enqueue(APP, [a_reply()])
     simulator.fail_next(fault, seconds=0.2)
     assert len(client.pull(APP, 100).answer.records) == 1
+    time.sleep(0.1)  # a request that crosses the news of a closed connection is in doubt, and rightly so
     assert client.pull(APP, 100).answer.records == []
 
 

@@ -46,8 +46,8 @@ REFUSALS = ["RequestLimitExceeded", "AuthFailure.UnauthorizedOperation"]
 
 # Where an exception ends a run, in the main thread: a step of dlt, before or after it, or the source's own.
 BREAKS = [
-    ("sms_source.to_tables", "before"),
-    ("sms_source.to_tables", "after"),
+    ("sms_source.rows.to_tables", "before"),
+    ("sms_source.rows.to_tables", "after"),
     ("sms_source.journal.Journal.expire", "after"),
     ("dlt.extract.extract.Extract.commit_packages", "before"),
     ("dlt.extract.extract.Extract.commit_packages", "after"),
