@@ -1,0 +1,255 @@
+"""The bars: what this connector has to reach, each a ratio of figures taken in turn on one machine."""
+
+import shutil
+import statistics
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from tests.benchmark.contender import (
+    OURS,
+    SCRIPTS,
+    TEXTBOOK,
+    Contender,
+    a_folder,
+    arrived,
+    environment,
+    python,
+)
+from tests.benchmark.measure import Usage, measure
+from tests.benchmark.workload import AT_THE_CEILING, CEILING, UNLIMITED, Pulled, Setting, source
+
+MEGABYTE = 1_000_000
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How much is measured: rounds, and replies or rows of each bar's work."""
+
+    rounds: int = 3
+    ceiling: int = 200_000
+    cpu: int = 200_000
+    memory: int = 1_000_000
+    memory_small: int = 100_000
+    table: int = 10_000
+    table_rows: int = 10_000_000
+    small_rounds: int = 9
+
+
+QUICK = Scale(1, 3_000, 2_000, 10_000, 2_000, 1_000, 100_000, 1)
+
+
+@dataclass
+class Bar:
+    """A bar, and what was measured: a value a round.
+
+    bound: what the median must reach; at least or, with `at_most`, at most.
+    notes: what the values were made of.
+    """
+
+    name: str
+    bound: float
+    at_most: bool
+    values: list[float] = field(default_factory=list)
+    unit: str = ""
+    notes: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def value(self) -> float:
+        """The median of the rounds."""
+        return statistics.median(self.values)
+
+    @property
+    def is_met(self) -> bool:
+        """Whether the median reaches the bound."""
+        return self.value <= self.bound if self.at_most else self.value >= self.bound
+
+    def line(self) -> str:
+        """The bar, for a person."""
+        spread = f"{min(self.values):.3g} to {max(self.values):.3g}"
+        sign = "≤" if self.at_most else "≥"
+        met = "met   " if self.is_met else "MISSED"
+        return f"{met}  {self.name}: {self.value:.3g}{self.unit} ({sign} {self.bound:g}; {spread})"
+
+    def to_json(self) -> dict[str, Any]:
+        """The bar, for a file."""
+        return {**vars(self), "value": self.value, "is_met": self.is_met}
+
+
+class Workshop:
+    """Makes the folders of runs, and removes them."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._numbers = count(1)
+
+    def a_folder(self) -> Path:
+        """A new one."""
+        return a_folder(self._folder, f"run-{next(self._numbers)}")
+
+    def drain(
+        self, contender: Contender, setting: Setting, replies: int, folder: Path | None = None
+    ) -> tuple[Usage, Pulled]:
+        """Has a contender empty a queue of a new simulator; checks that it loaded everything."""
+        own = folder or self.a_folder()
+        with source(setting) as queue:
+            queue.enqueue(replies)
+            usage = contender.start(own, queue).wait()
+            pulled = queue.pulled()
+        if not folder:
+            rows = arrived(contender, own).rows
+            if rows != replies:
+                raise AssertionError(f"{contender.name} loaded {rows} replies of {replies}")
+            shutil.rmtree(own)
+        return usage, pulled
+
+
+def ceiling(workshop: Workshop, scale: Scale) -> list[Bar]:
+    """The drain at the ceiling."""
+    rate = Bar("pull rate over the API's ceiling", 0.95, at_most=False)
+    refused = Bar("requests refused for the rate", 0.01, at_most=True)
+    whole = Bar("whole run over the ideal time", 1.25, at_most=True)
+    for _ in range(scale.rounds):
+        usage, pulled = workshop.drain(OURS, AT_THE_CEILING, scale.ceiling)
+        rate.values.append(pulled.rate / CEILING)
+        refused.values.append(pulled.refused / pulled.requests)
+        whole.values.append(usage.seconds / (scale.ceiling / CEILING))
+        whole.notes = {"seconds": usage.seconds, "pull_seconds": pulled.seconds, "requests": pulled.requests}
+    return [rate, refused, whole]
+
+
+def cpu(workshop: Workshop, scale: Scale) -> list[Bar]:
+    """CPU seconds a reply, beside a textbook dlt resource."""
+    bar = Bar("CPU a reply, a textbook dlt resource over ours", 6, at_most=False)
+    ours: list[float] = []
+    theirs: list[float] = []
+    for _ in range(scale.rounds):
+        ours.append(workshop.drain(OURS, UNLIMITED, scale.cpu)[0].cpu_seconds)
+        theirs.append(workshop.drain(TEXTBOOK, UNLIMITED, scale.cpu)[0].cpu_seconds)
+        bar.values.append(theirs[-1] / ours[-1])
+    bar.notes = {"our_cpu_seconds": ours, "their_cpu_seconds": theirs, "replies": scale.cpu}
+    return [bar]
+
+
+def memory(workshop: Workshop, scale: Scale) -> list[Bar]:
+    """Peak memory, of a long queue and of a short one."""
+    peak = Bar(f"peak memory at {scale.memory:,} replies", 350, at_most=True, unit=" MB")
+    flat = Bar(f"peak memory, over that at {scale.memory_small:,}", 1.2, at_most=True)
+    for _ in range(scale.rounds):
+        small = workshop.drain(OURS, UNLIMITED, scale.memory_small)[0].peak_bytes
+        large = workshop.drain(OURS, UNLIMITED, scale.memory)[0].peak_bytes
+        peak.values.append(large / MEGABYTE)
+        flat.values.append(large / small)
+    return [peak, flat]
+
+
+def table(workshop: Workshop, scale: Scale) -> list[Bar]:
+    """The cost of the table's size: the same replies into a full table and into an empty one."""
+    bar = Bar(f"a run into {scale.table_rows:,} rows over one into none", 1.3, at_most=True)
+    full = workshop.a_folder()
+    workshop.drain(OURS, UNLIMITED, 1, full)
+    fill(full / OURS.database, scale.table_rows)
+    seconds: dict[str, list[float]] = {"none": [], "full": []}
+    for _ in range(scale.rounds):
+        empty = workshop.a_folder()
+        workshop.drain(OURS, UNLIMITED, 1, empty)
+        for name, folder in (("none", empty), ("full", full)):
+            usage, _ = workshop.drain(OURS, UNLIMITED, scale.table, folder)
+            seconds[name].append(usage.seconds)
+        bar.values.append(seconds["full"][-1] / seconds["none"][-1])
+        shutil.rmtree(empty)
+    bar.notes = {"seconds": seconds}
+    shutil.rmtree(full)
+    return [bar]
+
+
+def fill(database: Path, rows: int) -> None:
+    """Fills the table of replies, and the ledger, with what many runs would have left there."""
+    # A random UUID is what the API gives as RequestId; 100 replies share one.
+    request_id = "md5((i // 100)::varchar)"
+    uuid = "-".join(
+        f"{request_id}[{a}:{b}]" for a, b in ((1, 8), (9, 12), (13, 16), (17, 20), (21, 32))
+    ).replace("-", " || '-' || ")
+    with duckdb.connect(str(database)) as connection:
+        connection.execute(
+            f"""
+            insert into sms.replies by name
+            select
+                request_id || '/' || (i % 100) as reply_id, '1400000001' as sms_sdk_app_id,
+                'ap-guangzhou' as region, to_timestamp(1600000000 + i) as reply_time,
+                '+8613' || i as phone_number, '86' as country_code, '13' || i as subscriber_number,
+                '湖畔书店' as sign_name, '101' as extend_code, '收到' as reply_content, request_id,
+                to_timestamp(1600000000 + i) as pulled_at, '1600000000.0' as _dlt_load_id
+            from (select i, {uuid} as request_id from range({rows}) t(i))
+            """
+        )
+        connection.execute(
+            f"""
+            insert into sms.pulls by name
+            select
+                '20200101T000000000000Z-00000000/' || i as pull_id, '1400000001' as sms_sdk_app_id,
+                'ap-guangzhou' as region, md5(i::varchar) as request_id,
+                to_timestamp(1600000000 + i) as requested_at, to_timestamp(1600000000 + i) as answered_at,
+                'answered' as outcome, 100 as replies, 0 as at_risk, '1600000000.0' as _dlt_load_id
+            from range({rows} // 100) t(i)
+            """
+        )
+
+
+def small(workshop: Workshop, scale: Scale) -> list[Bar]:
+    """The fixed cost of a run with 100 replies, beside the least that dlt can do."""
+    bar = Bar("a run of 100 replies over a bare dlt pipeline of 100 dicts", 1.3, at_most=True)
+    ours, bare = workshop.a_folder(), workshop.a_folder()
+    seconds: dict[str, list[float]] = {"ours": [], "bare": []}
+    with source(UNLIMITED) as queue:
+        for is_warm in _warm(scale.small_rounds):
+            queue.enqueue(100)
+            our_usage = OURS.start(ours, queue).wait()
+            bare_usage = measure([[python(), str(SCRIPTS / "bare_dlt.py")]], bare, environment(bare))
+            if is_warm:
+                seconds["ours"].append(our_usage.seconds)
+                seconds["bare"].append(bare_usage.seconds)
+                bar.values.append(our_usage.seconds / bare_usage.seconds)
+    bar.notes = {"seconds": seconds}
+    shutil.rmtree(ours)
+    shutil.rmtree(bare)
+    return [bar]
+
+
+def empty(workshop: Workshop, scale: Scale) -> list[Bar]:
+    """The fixed cost of the run that happens most: nobody has replied."""
+    bar = Bar("a run on an empty queue over `import dlt`", 2, at_most=True)
+    folder = workshop.a_folder()
+    seconds: dict[str, list[float]] = {"ours": [], "import dlt": []}
+    with source(UNLIMITED) as queue:
+        for is_warm in _warm(scale.small_rounds):
+            usage = OURS.start(folder, queue).wait()
+            import_usage = measure([[python(), "-c", "import dlt"]], folder, environment(folder))
+            if is_warm:
+                seconds["ours"].append(usage.seconds)
+                seconds["import dlt"].append(import_usage.seconds)
+                bar.values.append(usage.seconds / import_usage.seconds)
+    bar.notes = {"seconds": seconds}
+    shutil.rmtree(folder)
+    return [bar]
+
+
+def _warm(rounds: int) -> Iterator[bool]:
+    """A round to warm up, then those that count."""
+    yield False
+    for _ in range(rounds):
+        yield True
+
+
+PARTS: dict[str, Callable[[Workshop, Scale], list[Bar]]] = {
+    "ceiling": ceiling,
+    "cpu": cpu,
+    "memory": memory,
+    "table": table,
+    "small": small,
+    "empty": empty,
+}

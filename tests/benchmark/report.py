@@ -1,0 +1,115 @@
+"""The benchmark's figures as a page and a plot."""
+
+import os
+import platform
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from tests.benchmark.bars import Bar
+
+Result = dict[str, Any]
+
+
+def write(folder: Path, results: Sequence[Result], losses: Sequence[Result], bars: Sequence[Bar]) -> None:
+    """Writes `benchmark.md` and `benchmark.svg` into a folder."""
+    folder.mkdir(exist_ok=True)
+    plot(folder / "benchmark.svg", results)
+    (folder / "benchmark.md").write_text("\n".join(_page(results, losses, bars)) + "\n", encoding="utf-8")
+
+
+def _page(results: Sequence[Result], losses: Sequence[Result], bars: Sequence[Bar]) -> list[str]:
+    lines = [
+        "# Benchmark",
+        "",
+        "Written by `make bench` from one run, which anyone can repeat: every contender in turn, round after round,",
+        "against the same simulator of the API on the same machine "
+        f"({os.cpu_count()} cores, Python {platform.python_version()}). Median (least to most).",
+        "",
+        "![Replies a second and CPU of each contender](benchmark.svg)",
+    ]
+    for setting in dict.fromkeys(result["setting"] for result in results):
+        of_setting = [result for result in results if result["setting"] == setting]
+        lines += [
+            "",
+            f"## {setting.capitalize()}: {of_setting[0]['replies']:,} replies",
+            "",
+            "| contender | replies a second | CPU seconds a million | peak memory, MB | requests |",
+            "|---|--:|--:|--:|--:|",
+        ]
+        for contender in dict.fromkeys(result["contender"] for result in of_setting):
+            own = [result for result in of_setting if result["contender"] == contender]
+            cells = (
+                _spread(own, name)
+                for name in (
+                    "replies_per_second",
+                    "cpu_seconds_per_million",
+                    "peak_megabytes",
+                    "requests",
+                )
+            )
+            lines.append(f"| {contender} | {' | '.join(cells)} |")
+    lines += [
+        "",
+        "Of a pipe, the memory of its programs is added up; of a program that starts others, it is the largest's.",
+        "",
+        f"## Killed half way: {losses[0]['replies']:,} replies, then run again to the end",
+        "",
+        "| contender | lost | doubled | what it knows of the loss |",
+        "|---|--:|--:|---|",
+    ]
+    for loss in losses:
+        accounted = loss["accounted"]
+        knows = "nothing" if accounted is None else f"its ledger has at most {accounted:,} at risk"
+        lines.append(f"| {loss['contender']} | {loss['lost']:,} | {loss['doubled']:,} | {knows} |")
+    lines += [
+        "",
+        "What this connector loses was on its way when the process died: sixteen requests at most.",
+        "",
+        "## The bars",
+        "",
+        "| | measured | bar | |",
+        "|---|--:|--:|---|",
+    ]
+    for bar in bars:
+        bound = f"{'≤' if bar.at_most else '≥'} {bar.bound:g}{bar.unit}"
+        spread = f"{bar.value:.3g}{bar.unit} ({min(bar.values):.3g} to {max(bar.values):.3g})"
+        lines.append(f"| {bar.name} | {spread} | {bound} | {'met' if bar.is_met else '**missed**'} |")
+    return lines
+
+
+def _spread(results: Sequence[Result], name: str) -> str:
+    values = [result[name] for result in results]
+    return f"{statistics.median(values):,.0f} ({min(values):,.0f} to {max(values):,.0f})"
+
+
+def plot(path: Path, results: Sequence[Result]) -> None:
+    """Draws replies a second at the ceiling, and CPU without a limit: medians, with their spread."""
+    import matplotlib as mpl
+
+    mpl.use("svg")
+    mpl.rcParams["svg.hashsalt"] = "benchmark"  # the same figures give the same file
+    from matplotlib import pyplot as plt
+
+    settings = list(dict.fromkeys(result["setting"] for result in results))
+    panels = [
+        (settings[0], "replies_per_second", f"replies a second\n({settings[0]})"),
+        (settings[-1], "cpu_seconds_per_million", f"CPU seconds a million replies\n({settings[-1]})"),
+    ]
+    figure, axes = plt.subplots(1, len(panels), figsize=(10, 3), sharey=True, layout="constrained")
+    for axis, (setting, name, title) in zip(axes, panels, strict=True):
+        for row, contender in enumerate(dict.fromkeys(result["contender"] for result in results)):
+            values = [
+                r[name] for r in results if r["contender"] == contender and r["setting"] == setting
+            ]
+            middle = statistics.median(values)
+            spread = [[middle - min(values)], [max(values) - middle]]
+            axis.barh(contender, middle, xerr=spread, color="#2a6f97" if row == 0 else "#a9b4bd")
+            axis.text(max(values), row, f"  {middle:,.0f}", va="center", fontsize=9)
+        axis.set_title(title, fontsize=10)
+        axis.margins(x=0.2)
+        axis.spines[["top", "right"]].set_visible(False)
+    axes[0].invert_yaxis()
+    figure.savefig(path, metadata={"Date": None})
+    plt.close(figure)
