@@ -15,11 +15,9 @@ import signal
 import sys
 import threading
 import time
-import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta, timezone
+from datetime import timedelta
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -36,12 +34,13 @@ from dlt.common.destination import AnyDestination, Destination
 from dlt.common.storages.configuration import WithLocalFiles
 from dlt.extract import DltSource
 
+from pipelines.output import JsonOutput, Output, TextOutput
+from pipelines.summary import Summary
 from sms_source import DrainReport, acknowledgement, settings, sms_source
 from sms_source.client import SmsClient
 from sms_source.configuration import SECTIONS, SmsSourceConfiguration, check_names
 from sms_source.drain import Drain
 from sms_source.errors import ConfigurationError
-from sms_source.explain import explain
 from sms_source.journal import Journal
 
 PIPELINE = "sms_replies"
@@ -50,59 +49,6 @@ DEMO_APP_IDS = ("1400006666", "1400007777")
 DEMO_REPLIES = 1_500
 
 logger = logging.getLogger("sms_source.load_replies")
-
-
-@dataclass
-class Summary:
-    """What a run did; `reports` has one for each load package."""
-
-    pipeline: dlt.Pipeline
-    reports: list[DrainReport] = field(default_factory=list)
-    started_at: float = field(default_factory=time.monotonic)
-
-    def total(self, name: str) -> int:
-        """A count of the reports, added up."""
-        values = (getattr(report, name) for report in self.reports)
-        return sum(value if isinstance(value, int) else value.total() for value in values)
-
-    def raise_for_failure(self) -> None:
-        """Raises what ended the drain of an application, if anything did."""
-        for report in self.reports:
-            report.raise_for_failure()
-
-    def lines(self) -> Iterator[str]:
-        """The summary for a person."""
-        dataset = self.pipeline.dataset_name
-        replies = self.total("replies")
-        requests = _count(self.total("requests"), "request")
-        seconds = time.monotonic() - self.started_at
-        if not self.total("pulls"):
-            yield f"No new replies ({requests}, {seconds:.1f} s); nothing to load."
-        else:
-            yield f"Loaded {_count(replies, 'reply', 'replies')} into {dataset}.replies in {seconds:.1f} s."
-            by_app: dict[str, int] = {}
-            for report in self.reports:
-                for app_id, number in report.replies.items():
-                    by_app[app_id] = by_app.get(app_id, 0) + number
-            for app_id, number in sorted(by_app.items()):
-                yield f"  application {app_id}  {number:>11,}"
-            newest = max((r.newest for r in self.reports if r.newest), default=None)
-            if newest:
-                yield f"  newest reply  {newest:%Y-%m-%d %H:%M:%S} UTC ({_age(newest)} old)"
-            yield f"  pulls         {self.total('pulls'):,} in the ledger, of {requests}"
-        if in_doubt := self.total("in_doubt"):
-            yield (
-                f"  WARNING: {_count(in_doubt, 'pull')} in doubt, "
-                f"at most {self.total('at_risk'):,} replies lost: "
-                f"select * from {dataset}.pulls where outcome = 'in_doubt'"
-            )
-        if rejected := self.total("rejected"):
-            yield (
-                f"  WARNING: {_count(rejected, 'record')} did not fit: "
-                f"select * from {dataset}.rejected_replies"
-            )
-        if limited := self.total("rate_limited"):
-            yield f"  {_count(limited, 'request')} refused for the account's rate, and made again"
 
 
 def load_replies(
@@ -146,6 +92,7 @@ def load_replies(
         following.append(new_drain())
         following[0].start()
 
+    _keep_no_copies()
     with Journal(options.journal_url) as journal:
         _settle_pending(pipeline, journal)
         drain = new_drain()
@@ -215,24 +162,23 @@ def _settle_pending(pipeline: dlt.Pipeline, journal: Journal) -> None:
         pipeline.set_local_state_val("sms_journal", journal.url)
 
 
-def check(pipeline: dlt.Pipeline, options: SmsSourceConfiguration) -> None:
-    """Proves all that a run needs, and takes no reply. Raises what is wrong."""
+def check(pipeline: dlt.Pipeline, options: SmsSourceConfiguration) -> Iterator[tuple[str, str]]:
+    """Proves all that a run needs, and takes no reply. Yields what holds; raises what is wrong."""
     from sms_source import destinations
 
-    print(f"ok  configuration  applications {', '.join(options.sms_sdk_app_ids)} in {options.api_region}")
+    yield "configuration", f"applications {', '.join(options.sms_sdk_app_ids)} in {options.api_region}"
     with Journal(options.journal_url) as journal:
         journal.open_drain().probe()
-        print(f"ok  journal        {journal.url} can be written")
+        yield "journal", f"{journal.url} can be written"
     with pipeline.destination_client() as client:
         client.is_storage_initialized()
         source = _source(pipeline, options)
         destinations.for_source(source, pipeline.destination, client.capabilities)
-    print(f"ok  destination    {pipeline.destination.destination_name} answers, and can keep each row once")
+    yield "destination", f"{pipeline.destination.destination_name} answers, and can keep each row once"
     with SmsClient.of(options) as sms:
         for app_id in options.sms_sdk_app_ids:
             sms.check(app_id)
-            print(f"ok  application    {app_id}: network, signature and permission are right")
-    print("No reply was taken: the question was PullSmsReplyStatusByPhoneNumber, about a number nobody has.")
+            yield "application", f"{app_id}: network, signature and permission are right"
 
 
 @contextmanager
@@ -259,12 +205,14 @@ def configured_options() -> Iterator[dict[str, Any]]:
 
 
 @contextmanager
-def stop_on_signals() -> Iterator[threading.Event]:
+def stop_on_signals(notice: Callable[[str], None] | None = None) -> Iterator[threading.Event]:
     """An event that the first SIGTERM or Ctrl-C sets; a second one ends the process at once.
 
-    Nothing in the journal is lost by either: a pull in flight is, by the second.
+    Nothing in the journal is lost by either: a pull in flight is, by the second. `notice` is given a line
+    that says so, in the signal's handler.
     """
     stop = threading.Event()
+    tell = notice or (lambda text: os.write(2, f"{text}\n".encode()))
 
     def on_signal(number: int, _frame: FrameType | None) -> None:
         if stop.is_set():
@@ -272,9 +220,7 @@ def stop_on_signals() -> Iterator[threading.Event]:
             signal.raise_signal(number)
         stop.set()
         name = signal.Signals(number).name
-        os.write(
-            2, f"{name}: pulling ends, what was pulled is being loaded. Again to stop at once.\n".encode()
-        )
+        tell(f"{name}: pulling ends, what was pulled is being loaded. Again to stop at once.")
 
     previous = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
@@ -287,13 +233,11 @@ def stop_on_signals() -> Iterator[threading.Event]:
 def main(arguments: list[str] | None = None) -> int:
     """Runs the job with command line arguments; returns the exit status."""
     args = _parse(arguments)
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
-    logging.getLogger("sms_source").setLevel(logging.INFO)
-    if not args.verbose:
-        logging.getLogger("dlt").addFilter(_without_traceback)
+    new_output: type[Output] = JsonOutput if args.log_format == "json" else TextOutput
+    output = new_output(verbose=args.verbose)
+    output.begin()
     try:
         with demo_options() if args.demo else configured_options() as given:
-            _keep_no_copies()
             options = resolve_configuration(SmsSourceConfiguration(), sections=SECTIONS, explicit_value=given)
             pipeline = dlt.pipeline(
                 DEMO_PIPELINE if args.demo else PIPELINE,
@@ -302,23 +246,14 @@ def main(arguments: list[str] | None = None) -> int:
                 progress=args.progress,
             )
             if args.check:
-                check(pipeline, options)
+                for what, detail in check(pipeline, options):
+                    output.checked(what, detail)
+                output.no_reply_taken()
             else:
-                _run(pipeline, options, args)
+                _run(pipeline, options, args, output)
     except Exception as error:  # noqa: BLE001 - whatever it is, a person gets one clear message
-        if args.verbose:
-            traceback.print_exc()
-        message, status = explain(error)
-        print(f"ERROR: {message}", file=sys.stderr)
-        return status
+        return output.error(error)
     return 0
-
-
-def _without_traceback(record: logging.LogRecord) -> bool:
-    """Cuts what dlt logs to its first line: a person has the error's message, and no row is shown."""
-    lines = record.getMessage().partition("Traceback (most recent call last)")[0].splitlines()
-    record.msg, record.args, record.exc_info = (lines or [""])[0].rstrip(), None, None
-    return True
 
 
 def _keep_no_copies() -> None:
@@ -341,47 +276,48 @@ def _destination(name: str) -> AnyDestination:
     return destination
 
 
-def _run(pipeline: dlt.Pipeline, options: SmsSourceConfiguration, args: argparse.Namespace) -> None:
+def _run(
+    pipeline: dlt.Pipeline, options: SmsSourceConfiguration, args: argparse.Namespace, output: Output
+) -> None:
     # dlt would leave its step at the first signal; here it ends pulling, and what was pulled is loaded.
     pipeline.runtime_config.intercept_signals = False
-    with stop_on_signals() as stop:
-        while True:
+    with stop_on_signals(output.notice) as stop:
+        if args.follow is not None:
+            _follow(pipeline, options, args.follow, stop, output)
+            output.where(pipeline)
+        else:
             summary = load_replies(pipeline, options, replay=args.replay, stop=stop)
-            if args.follow is None or summary.total("pulls"):
-                print(*summary.lines(), sep="\n", flush=True)
+            output.summary(summary)
             summary.raise_for_failure()
-            if args.follow is None or stop.is_set():
-                break
-            stop.wait(args.follow)
-    if summary.total("pulls"):
-        _print_where(pipeline)
+            if summary.total("pulls"):
+                output.where(pipeline)
     if stop.is_set() and args.follow is None:
         raise InterruptedError("Stopped by a signal before the queues were empty. Run again for the rest.")
 
 
-def _print_where(pipeline: dlt.Pipeline) -> None:
-    from sms_source import destinations
+def _follow(
+    pipeline: dlt.Pipeline,
+    options: SmsSourceConfiguration,
+    interval: float,
+    stop: threading.Event,
+    output: Output,
+) -> None:
+    """Drains again and again, from one beginning to the next at the interval, until it is to stop.
 
-    replies = f"{pipeline.dataset_name}.replies"
-    query = f"select reply_time, phone_number, reply_content from {replies} order by reply_time desc limit 5"
-    if destinations.kind_of(pipeline.destination) == "filesystem":
-        with pipeline.destination_client() as client:
-            lake: Any = client
-            print(f"The data is in {lake.make_remote_url(lake.dataset_path)}, a folder of Delta tables.")
-        return
-    if pipeline.destination.destination_name != "duckdb":
-        print(f"See it:  {query}")
-        return
-    with pipeline.destination_client() as client:
-        database = Path(str(getattr(client.config.credentials, "database", "")))
-    print(f"The data is in {database}. See it:")
-    code = f"import duckdb; print(duckdb.connect('{_short(database)}').execute('{query}').df())"
-    print(f'  {_short(Path(sys.executable))} -c "{code}"')
-
-
-def _short(path: Path) -> Path:
-    """The path as it is typed from here."""
-    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+    A round that fails ends it, on purpose: whoever supervises the process starts a new one, and what a new
+    process finds is the case that is proved.
+    """
+    while True:
+        due = time.monotonic() + interval
+        summary = load_replies(pipeline, options, stop=stop)
+        output.round(summary)
+        summary.raise_for_failure()
+        # Not stop.wait(): a signal's handler that sets an event just as it is waited for hangs.
+        while not stop.is_set() and (pause := due - time.monotonic()) > 0:
+            time.sleep(min(pause, 0.1))
+        if stop.is_set():
+            output.end()
+            return
 
 
 def _parse(arguments: list[str] | None) -> argparse.Namespace:
@@ -401,12 +337,24 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--progress",
         metavar="NAME",
-        default="tqdm" if sys.stderr.isatty() else None,
         choices=["tqdm", "log", "enlighten", "alive_progress"],
         help="dlt's progress display: tqdm (on a terminal), log, enlighten or alive_progress",
     )
+    parser.add_argument(
+        "--log-format",
+        default="text",
+        choices=["text", "json"],
+        help="text for a person, or one JSON object a line (text)",
+    )
     parser.add_argument("--verbose", action="store_true", help="show the traceback of an error")
-    return parser.parse_args(arguments)
+    args = parser.parse_args(arguments)
+    if args.log_format == "json" and args.progress:
+        parser.error("--progress is for a terminal, and --log-format json for a program")
+    if args.follow is not None and args.replay:
+        parser.error("--replay loads the archive once, and does not follow")
+    if args.log_format == "text" and args.progress is None and sys.stderr.isatty():
+        args.progress = "tqdm"
+    return args
 
 
 def _seconds(text: str) -> float:
@@ -414,18 +362,6 @@ def _seconds(text: str) -> float:
     if not seconds > 0:
         raise argparse.ArgumentTypeError(f"{text} is not a number of seconds above 0")
     return seconds
-
-
-def _count(number: int, one: str, many: str | None = None) -> str:
-    return f"{number:,} {one if number == 1 else many or one + 's'}"
-
-
-def _age(moment: datetime) -> str:
-    seconds = int((datetime.now(timezone.utc) - moment).total_seconds())
-    for unit, length in (("day", 86400), ("hour", 3600), ("minute", 60)):
-        if seconds >= 2 * length:
-            return _count(seconds // length, unit)
-    return _count(max(seconds, 0), "second")
 
 
 if __name__ == "__main__":

@@ -323,7 +323,13 @@ class Drain:
             self._changed.notify_all()
         if not ends:
             kind = "is in doubt" if isinstance(error, InDoubtError) else "was not executed"
-            logger.warning("A pull of %s %s (%s); going on.", app.sms_sdk_app_id, kind, error.code)
+            logger.warning(
+                "A pull of %s %s (%s); going on.",
+                app.sms_sdk_app_id,
+                kind,
+                error.code,
+                extra={"fields": {"sms_sdk_app_id": app.sms_sdk_app_id, "error": error.code}},
+            )
 
     def _release(self, app: _Queue) -> None:
         with self._changed:

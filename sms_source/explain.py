@@ -13,7 +13,7 @@ from dlt.common.exceptions import MissingDependencyException
 from dlt.destinations.exceptions import DestinationConnectionError
 from dlt.pipeline.exceptions import PipelineStepFailed
 
-from sms_source.errors import ConfigurationError, SmsSourceError, redact
+from sms_source.errors import ConfigurationError, PullError, SmsSourceError, redact
 
 FAILED = 1
 WRONG_CONFIGURATION = 2
@@ -65,6 +65,17 @@ def explain(error: BaseException) -> tuple[str, int]:
         f"{where}: {type(root).__name__}: {_first_line(root)}. {SAFE} --verbose shows the traceback.",
         FAILED,
     )
+
+
+def code_of(error: BaseException) -> str:
+    """What a program can tell errors apart by: the code of a pull's error, or else the error's class."""
+    causes = list(_causes(error))
+    for cause in causes:
+        if isinstance(cause, PullError):
+            return cause.code
+        if isinstance(cause, SmsSourceError):
+            return type(cause).__name__
+    return type(causes[-1]).__name__
 
 
 def _no_destination(error: UnknownDestinationModule | MissingDependencyException) -> str:

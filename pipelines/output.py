@@ -1,0 +1,228 @@
+"""How the main job speaks: in text to a person, or in JSON to whatever gathers logs and counts."""
+
+import json
+import logging
+import os
+import sys
+import time
+import traceback
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any, Protocol
+
+import dlt
+
+from pipelines.summary import Summary
+from sms_source.explain import code_of, explain
+
+HEARTBEAT_SECONDS = 60.0
+"""A monitor of --follow hears so often that the job is alive, and a log stays small at any interval."""
+
+NO_REPLY_TAKEN = (
+    "No reply was taken: the question was PullSmsReplyStatusByPhoneNumber, about a number nobody has."
+)
+
+logger = logging.getLogger("sms_source.load_replies")
+
+
+class Output(Protocol):
+    """What happens, told; log lines go the way of `logging`."""
+
+    def __init__(self, *, verbose: bool) -> None: ...
+
+    def begin(self) -> None:
+        """Sets up `logging`."""
+
+    def notice(self, text: str) -> None:
+        """Something told from a signal handler."""
+
+    def checked(self, what: str, detail: str) -> None:
+        """A part of --check that holds."""
+
+    def no_reply_taken(self) -> None:
+        """All parts of --check hold."""
+
+    def summary(self, summary: Summary) -> None:
+        """What a run did."""
+
+    def round(self, summary: Summary) -> None:
+        """What a round of --follow did."""
+
+    def end(self) -> None:
+        """There are no more rounds."""
+
+    def where(self, pipeline: dlt.Pipeline) -> None:
+        """Where the rows are."""
+
+    def error(self, error: Exception) -> int:
+        """What ended the job; returns its exit status."""
+
+
+class TextOutput:
+    """Sentences: results on the standard output, log lines and errors on the standard error."""
+
+    def __init__(self, *, verbose: bool) -> None:
+        self._verbose = verbose
+
+    def begin(self) -> None:
+        """A line for each, as it is."""
+        logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
+        _set_levels(verbose=self._verbose)
+
+    def notice(self, text: str) -> None:
+        """A line past Python's buffers, which the signal may have interrupted."""
+        os.write(2, f"{text}\n".encode())
+
+    def checked(self, what: str, detail: str) -> None:
+        """A line for each."""
+        print(f"ok  {what:13}  {detail}")
+
+    def no_reply_taken(self) -> None:
+        """How it can be known."""
+        print(NO_REPLY_TAKEN)
+
+    def summary(self, summary: Summary) -> None:
+        """Some lines."""
+        print(*summary.lines(), sep="\n", flush=True)
+
+    def round(self, summary: Summary) -> None:
+        """Nothing when there was nothing to load."""
+        if summary.total("pulls"):
+            self.summary(summary)
+
+    def end(self) -> None:
+        """Nothing."""
+
+    def where(self, pipeline: dlt.Pipeline) -> None:
+        """A command that shows the newest rows, where there is one."""
+        _print_where(pipeline)
+
+    def error(self, error: Exception) -> int:
+        """One clear message; with --verbose the traceback, too."""
+        if self._verbose:
+            traceback.print_exception(error)
+        message, status = explain(error)
+        print(f"ERROR: {message}", file=sys.stderr)
+        return status
+
+
+class JsonOutput:
+    """An object a line: summaries and checks on the standard output, all else on the standard error."""
+
+    def __init__(self, *, verbose: bool) -> None:
+        self._verbose = verbose
+        self._untold: Summary | None = None
+
+    def begin(self) -> None:
+        """An object for each, those of dlt, of other libraries and of Python's warnings too."""
+        handler = _JsonHandler()
+        logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
+        logging.captureWarnings(capture=True)
+        # dlt's logger passes nothing on; it uses the handler that it finds.
+        logging.getLogger("dlt").handlers[:] = [handler]
+        _set_levels(verbose=self._verbose)
+
+    def notice(self, text: str) -> None:
+        """An event past Python's buffers, which the signal may have interrupted."""
+        os.write(2, f"{_event('info', logger.name, text)}\n".encode())
+
+    def checked(self, what: str, detail: str) -> None:
+        """An object for each."""
+        self._print(event="check", check=what, detail=detail)
+
+    def no_reply_taken(self) -> None:
+        """The last object."""
+        self._print(event="checked", detail=NO_REPLY_TAKEN)
+
+    def summary(self, summary: Summary) -> None:
+        """The counts."""
+        self._print(event="summary", **summary.as_dict())
+
+    def round(self, summary: Summary) -> None:
+        """The counts since the line before: when there was something to tell, and as a heartbeat."""
+        if self._untold:
+            summary = summary.after(self._untold)
+        self._untold = summary
+        if summary.is_notable or summary.seconds >= HEARTBEAT_SECONDS:
+            self.end()
+
+    def end(self) -> None:
+        """The counts of the rounds that were not told."""
+        if self._untold:
+            self.summary(self._untold)
+            self._untold = None
+
+    def where(self, pipeline: dlt.Pipeline) -> None:
+        """Nothing: the summary names destination and dataset."""
+
+    def error(self, error: Exception) -> int:
+        """The same message as in text, with its code and the exit status."""
+        message, status = explain(error)
+        fields = {"error": code_of(error), "exit_status": status}
+        logger.error(message, extra={"fields": fields}, exc_info=error if self._verbose else None)
+        return status
+
+    def _print(self, **fields: Any) -> None:
+        print(json.dumps({"time": _iso(time.time()), **fields}, ensure_ascii=False), flush=True)
+
+
+class _JsonHandler(logging.StreamHandler[Any]):
+    """Formats by itself, as dlt gives the handler of its logger a formatter of its own."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The record as one JSON object."""
+        fields: dict[str, Any] = dict(getattr(record, "fields", {}))
+        if record.exc_info:
+            fields["traceback"] = "".join(traceback.format_exception(*record.exc_info))
+        level = record.levelname.lower()
+        return _event(level, record.name, record.getMessage(), record.created, **fields)
+
+
+def _event(level: str, name: str, message: str, at: float | None = None, **fields: Any) -> str:
+    moment = _iso(time.time() if at is None else at)
+    event = {"time": moment, "level": level, "logger": name, "message": message, **fields}
+    return json.dumps(event, ensure_ascii=False, default=str)
+
+
+def _iso(moment: float) -> str:
+    text = datetime.fromtimestamp(moment, timezone.utc).isoformat(timespec="milliseconds")
+    return text.replace("+00:00", "Z")
+
+
+def _set_levels(*, verbose: bool) -> None:
+    logging.getLogger("sms_source").setLevel(logging.INFO)
+    if not verbose:
+        logging.getLogger("dlt").addFilter(_without_traceback)
+
+
+def _without_traceback(record: logging.LogRecord) -> bool:
+    """Cuts what dlt logs to its first line: a person has the error's message, and no row is shown."""
+    lines = record.getMessage().partition("Traceback (most recent call last)")[0].splitlines()
+    record.msg, record.args, record.exc_info = (lines or [""])[0].rstrip(), None, None
+    return True
+
+
+def _print_where(pipeline: dlt.Pipeline) -> None:
+    from sms_source import destinations
+
+    replies = f"{pipeline.dataset_name}.replies"
+    query = f"select reply_time, phone_number, reply_content from {replies} order by reply_time desc limit 5"
+    if destinations.kind_of(pipeline.destination) == "filesystem":
+        with pipeline.destination_client() as client:
+            lake: Any = client
+            folder = lake.make_remote_url(lake.dataset_path).rstrip("/")
+            print(f"The data is in {folder}, a folder of Delta tables.")
+        return
+    if pipeline.destination.destination_name != "duckdb":
+        print(f"See it:  {query}")
+        return
+    with pipeline.destination_client() as client:
+        database = Path(str(getattr(client.config.credentials, "database", "")))
+    print(f"The data is in {database}. See it:")
+    code = f"import duckdb; print(duckdb.connect('{_short(database)}').execute('{query}').df())"
+    print(f'  {_short(Path(sys.executable))} -c "{code}"')
+
+
+def _short(path: Path) -> Path:
+    """The path as it is typed from here."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
