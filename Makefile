@@ -16,8 +16,10 @@ SOURCES = sms_source pipelines tests
 
 # How often `make crash` kills the job.
 KILLS = 1000
+# How many rounds `make soak` follows the queues.
+ROUNDS = 2000
 
-.PHONY: help install demo test test-lowest test-crash test-postgres test-airflow test-thorough crash check format constraints clean
+.PHONY: help install demo test test-lowest test-crash test-postgres test-airflow test-thorough crash soak check format constraints clean
 
 help: ## this list
 	@echo "make TARGET, with Python $$($(PYTHON) -c 'import sys; print(sys.version.split()[0])' 2>&1)"
@@ -74,11 +76,21 @@ test-thorough: install ## the fuzzing tests with 10,000 answers each, instead of
 crash: install ## kills the job KILLS times (1,000) and looks whether anything was lost or doubled
 	@$(VENV)/bin/python -m tests.crash.harness --kills $(KILLS) $(ARGS)
 
-check: install ## format, lint, types, dependencies, and the wheel that a user gets
+soak: install ## follows the queues for ROUNDS rounds (2,000) and looks whether anything grows; needs Linux
+	@$(VENV)/bin/python -m tests.soak.soak --rounds $(ROUNDS) $(ARGS)
+
+check: install ## format, lint, types, dependencies, the examples, and the wheel that a user gets
 	$(VENV)/bin/python -m ruff format --check $(SOURCES)
 	$(VENV)/bin/python -m ruff check $(SOURCES)
 	$(VENV)/bin/python -m mypy
 	$(VENV)/bin/python -m pip --disable-pip-version-check check
+	@# No wheel of hadolint for this machine, or no systemd: the examples go unchecked here.
+	@if test -x $(VENV)/bin/hadolint; then $(VENV)/bin/hadolint pipelines/container/Containerfile; fi
+	@# The unit's program is where this checkout is, and not in /opt.
+	@set -e; command -v systemd-analyze >/dev/null || exit 0; \
+	folder=$$(mktemp -d); trap 'rm -rf "$$folder"' EXIT; unit=tencent-sms-replies.service; \
+	sed "s|/opt/tencent-sms-replies|$$(pwd)|" pipelines/systemd/$$unit >"$$folder/$$unit"; \
+	systemd-analyze verify "$$folder/$$unit"
 	@rm -rf dist
 	$(VENV)/bin/python -m build --no-isolation --outdir dist . >dist.log 2>&1 || { cat dist.log; rm dist.log; exit 1; }
 	@rm dist.log

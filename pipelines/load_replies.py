@@ -11,6 +11,7 @@ import argparse
 import gc
 import logging
 import os
+import shutil
 import signal
 import sys
 import threading
@@ -32,6 +33,7 @@ import dlt
 from dlt.common.configuration import resolve_configuration
 from dlt.common.destination import AnyDestination, Destination
 from dlt.common.storages.configuration import WithLocalFiles
+from dlt.common.storages.load_storage import LoadStorage
 from dlt.extract import DltSource
 
 from pipelines.output import JsonOutput, Output, TextOutput
@@ -47,6 +49,7 @@ PIPELINE = "sms_replies"
 DEMO_PIPELINE = "sms_replies_demo"
 DEMO_APP_IDS = ("1400006666", "1400007777")
 DEMO_REPLIES = 1_500
+KEPT_PACKAGES = 10
 
 logger = logging.getLogger("sms_source.load_replies")
 
@@ -104,6 +107,7 @@ def load_replies(
                 if is_settled and not drain.begin():
                     report.raise_for_failure()
                     return summary
+                _forget_packages(pipeline)
                 pipeline.run(_source(pipeline, options, replay=replay, fresh_drain=drain, report=report))
                 if not following:
                     return summary
@@ -260,6 +264,14 @@ def _keep_no_copies() -> None:
     """Has dlt delete what it has loaded: the archive is the journal, with its retention."""
     if dlt.config.get("load.delete_completed_jobs") is None:
         dlt.config["load.delete_completed_jobs"] = True
+
+
+def _forget_packages(pipeline: dlt.Pipeline) -> None:
+    """Deletes what dlt keeps of each package it ever loaded, its rows' files or not; but for the last few."""
+    if dlt.config["load.delete_completed_jobs"]:
+        loaded = Path(pipeline.working_dir, "load", LoadStorage.LOADED_FOLDER)
+        for load_id in sorted(pipeline.list_completed_load_packages())[:-KEPT_PACKAGES]:
+            shutil.rmtree(loaded / load_id, ignore_errors=True)
 
 
 def _destination(name: str) -> AnyDestination:

@@ -453,6 +453,37 @@ def test_follow_keeps_draining_until_it_is_stopped(
     assert warehouse.contents() == ["0", "1"]
 
 
+def test_a_round_with_an_empty_queue_leaves_the_destination_alone_and_one_that_fails_ends_the_job(
+    configured: SimulatorProcess, warehouse: Warehouse, job: Job
+) -> None:
+    """Somebody has the database open: what asks it for nothing goes on, then 1 tells the supervisor."""
+    assert job()[0] == 0
+    process = start_job("--follow", "0.05")
+    wait_until(lambda: configured.stats().pulls > 3)
+    with duckdb.connect(str(warehouse.database)):
+        pulls = configured.stats().pulls
+        wait_until(lambda: configured.stats().pulls > pulls + 3 or process.poll() is not None)
+        assert process.poll() is None
+        configured.enqueue(APP, [a_reply("a")])
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "Another process holds the DuckDB file open" in err
+    assert job()[0] == 0
+    assert warehouse.contents() == ["a"]
+
+
+def test_the_working_directory_keeps_a_few_packages(
+    configured: SimulatorProcess, warehouse: Warehouse, job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """dlt keeps the folder of each package it ever loaded, which is a folder a reply with --follow."""
+    monkeypatch.setattr("pipelines.load_replies.KEPT_PACKAGES", 2)
+    for content in "abcd":
+        configured.enqueue(APP, [a_reply(content)])
+        assert job()[0] == 0
+    assert len(warehouse.pipeline().list_completed_load_packages()) == 3
+    assert warehouse.contents() == list("abcd")
+
+
 def test_the_demo_runs_without_any_configuration(warehouse: Warehouse, job: Job) -> None:
     """The first five minutes; and a second demo still works."""
     for count in (3_000, 6_000):
