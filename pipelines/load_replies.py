@@ -17,7 +17,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 from types import FrameType
@@ -45,6 +45,7 @@ from sms_source.drain import Drain
 from sms_source.errors import ConfigurationError
 from sms_source.journal import Journal
 
+SOURCE = "sms_source"
 PIPELINE = "sms_replies"
 DEMO_PIPELINE = "sms_replies_demo"
 DEMO_APP_IDS = ("1400006666", "1400007777")
@@ -98,6 +99,8 @@ def load_replies(
     _keep_no_copies()
     with Journal(options.journal_url) as journal:
         _settle_pending(pipeline, journal)
+        if replay:
+            _have_missing_tables_made(pipeline)
         drain = new_drain()
         try:
             while True:
@@ -164,6 +167,18 @@ def _settle_pending(pipeline: dlt.Pipeline, journal: Journal) -> None:
             pipeline.load()
     if pipeline.state["_local"].get("sms_journal") != journal.url:
         pipeline.set_local_state_val("sms_journal", journal.url)
+
+
+def _have_missing_tables_made(pipeline: dlt.Pipeline) -> None:
+    """Has the next load make the tables that somebody dropped: dlt goes by its own note of what is there."""
+    from dlt.destinations.exceptions import DatabaseUndefinedRelation
+    from dlt.destinations.job_client_impl import SqlJobClientBase
+
+    with pipeline.destination_client() as client:
+        if isinstance(client, SqlJobClientBase):
+            versions = client.sql_client.make_qualified_table_name(client.schema.version_table_name)
+            with suppress(DatabaseUndefinedRelation):
+                client.sql_client.execute_sql(f"delete from {versions} where schema_name = %s", SOURCE)
 
 
 def check(pipeline: dlt.Pipeline, options: SmsSourceConfiguration) -> Iterator[tuple[str, str]]:

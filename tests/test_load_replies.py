@@ -273,6 +273,21 @@ def test_a_table_that_can_not_take_the_rows_loses_nothing(
     assert warehouse.contents() == ["a", "b"]
 
 
+def test_a_journal_that_is_moved_goes_on(
+    configured: SimulatorProcess, warehouse: Warehouse, job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To a larger disk, with what waits in it: the folder is moved, and the option says where to."""
+    configured.enqueue(APP, [a_reply("a")])
+    assert job()[0] == 0
+    elsewhere = warehouse.folder / "elsewhere"
+    shutil.move(warehouse.folder / "sms_journal", elsewhere)
+    monkeypatch.setenv("SOURCES__SMS_SOURCE__JOURNAL_URL", str(elsewhere))
+    configured.enqueue(APP, [a_reply("b")])
+    assert job()[0] == 0
+    assert warehouse.contents() == ["a", "b"]
+    assert "Loaded 2 replies" in job("--replay")[1]
+
+
 def test_a_journal_of_another_dataset_is_refused(configured: SimulatorProcess, job: Job) -> None:
     """One journal feeds one pipeline; the message says how to have two."""
     assert job()[0] == 0
@@ -330,12 +345,26 @@ def test_check_proves_everything_and_takes_nothing(
     assert configured.stats().handed_out == 0
 
 
-def test_replay_loads_the_archive_again(configured: SimulatorProcess, warehouse: Warehouse, job: Job) -> None:
-    """A table that somebody dropped is built again from what retention keeps."""
+@pytest.mark.parametrize(
+    ("statement", "wiped"),
+    [("delete from sms.replies", False), ("drop table sms.replies", False), ("drop table sms.replies", True)],
+)
+def test_replay_loads_the_archive_again(
+    configured: SimulatorProcess,
+    warehouse: Warehouse,
+    job: Job,
+    tmp_path: Path,
+    *,
+    statement: str,
+    wiped: bool,
+) -> None:
+    """A table that somebody emptied or dropped is built again from what retention keeps."""
     configured.enqueue(APP, [a_reply(content) for content in "ab"])
     assert job()[0] == 0
     with duckdb.connect(str(warehouse.database)) as connection:
-        connection.execute("delete from sms.replies")
+        connection.execute(statement)
+    if wiped:
+        shutil.rmtree(tmp_path / "dlt")
     for _ in range(2):
         status, out, _ = job("--replay")
         assert status == 0

@@ -146,6 +146,20 @@ def test_a_server_that_is_not_there_takes_no_reply_from_anyone(
     assert postgres.contents() == ["a"]
 
 
+def test_replay_loads_into_a_dataset_that_is_new_and_makes_a_table_that_was_dropped(
+    configured: SimulatorProcess, postgres: PostgresWarehouse, job: Job
+) -> None:
+    """What dlt notes of the tables is in a table as well, which may be missing."""
+    configured.enqueue(APP, [a_reply("a")])
+    assert job("--destination", "postgres")[0] == 0
+    assert job("--destination", "postgres", "--dataset", "again", "--replay")[0] == 0
+    with postgres.sql_client() as client:
+        client.execute_sql("drop table again.replies")
+    assert job("--destination", "postgres", "--dataset", "again", "--replay")[0] == 0
+    assert postgres.query("select reply_content from again.replies") == [("a",)]
+    assert postgres.contents() == ["a"]
+
+
 def test_a_wrong_password_is_named_and_not_shown(
     configured: SimulatorProcess, postgres: PostgresWarehouse, job: Job, monkeypatch: pytest.MonkeyPatch
 ) -> None:
