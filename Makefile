@@ -19,7 +19,7 @@ KILLS = 1000
 # How many rounds `make soak` follows the queues.
 ROUNDS = 2000
 
-.PHONY: help install demo test test-lowest test-crash test-postgres test-airflow test-thorough crash soak check format constraints clean
+.PHONY: help install demo test test-lowest test-crash test-postgres test-lakehouse test-airflow test-thorough crash soak check format constraints clean
 
 help: ## this list
 	@echo "make TARGET, with Python $$($(PYTHON) -c 'import sys; print(sys.version.split()[0])' 2>&1)"
@@ -65,6 +65,12 @@ test-postgres: install ## the tests with a real PostgreSQL, which is installed o
 
 test-crash: install ## kills at each boundary of the protocol, and kills that cost more than the process
 	@$(VENV)/bin/python -m pytest tests/crash/test_variants.py tests/crash/test_kill_points.py $(ARGS)
+
+test-lakehouse: ## Delta tables, on a disk and in an object store, and Spark that reads them; needs Java
+	@sh tests/lakehouse/install.sh
+	@$(MAKE) VENV=.venv-lakehouse CONSTRAINTS="$(CONSTRAINTS)" PYTHON="$(PYTHON)" install
+	@.venv-lakehouse/bin/python -m pip --disable-pip-version-check install -q -r tests/lakehouse/requirements.txt
+	@.venv-lakehouse/bin/python -m pytest tests/lakehouse $(ARGS)
 
 test-airflow: install ## the DAG, in an Airflow of its own; TEST_POSTGRES_DSN=postgresql://... for PostgreSQL too
 	@$(VENV)/bin/python -m tests.airflow.environment
@@ -137,6 +143,6 @@ constraints: ## makes the constraints files anew (needs Python 3.10 and 3.11)
 	freeze constraints-lowest.txt "$(PYTHON_310)" "$$folder/lowest" "the lower bounds of pyproject.toml, for Python 3.10 to 3.13"
 
 clean: ## removes what the targets above made: environments, caches, the demo's database and journal
-	@rm -rf .venv .venv-lowest .venv-airflow build dist htmlcov .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	@rm -rf .venv .venv-lowest .venv-lakehouse .venv-airflow build dist htmlcov .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	@rm -rf .coverage .coverage.* sms_replies_demo.duckdb sms_replies_demo.duckdb.wal sms_journal_demo
 	@find $(SOURCES) -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,209 @@
+"""Replies as Delta tables, written by the main job and read by a distributed engine that knows no dlt.
+
+Spark reads a Delta table through a jar, which is in no Python package, so these tests do without: the
+table's own log says which Parquet files are its newest version, and those are read by Spark's own reader.
+"""
+
+import os
+from collections.abc import Iterator
+from datetime import timezone
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+from deltalake import DeltaTable
+
+from sms_source.simulator import SimulatorProcess, demo_replies
+from tests.conftest import APP, Job, Rows, a_reply
+from tests.lakehouse.conftest import EXECUTORS, Lake
+from tests.lakehouse.crash import run as run_crash_harness
+from tests.test_operations import blocks as pages_blocks
+from tests.test_readme import blocks
+from tests.test_source import as_rows, canonical, everything_people_write
+
+TO_FILES = ("--destination", "filesystem")
+NOW = 1_795_000_000
+FIELDS = (
+    *("sms_sdk_app_id", "reply_time", "phone_number", "country_code", "subscriber_number"),
+    *("sign_name", "extend_code", "reply_content"),
+)
+# Where Spark's SQL has another word than DuckDB's.
+TRANSLATION = {
+    "sms.replies": "replies",
+    "trim(reply_content,": "btrim(reply_content,",
+    "regexp_full_match(reply_content, '[1-5]')": "reply_content rlike '^[1-5]$'",
+}
+
+
+def translated(query: str) -> str:
+    """A query of the README in Spark's SQL."""
+    for phrase, other in TRANSLATION.items():
+        query = query.replace(phrase, other)
+    return query
+
+
+def plain(rows: Any) -> Rows:
+    """Rows in an order and a form that does not depend on the engine, which may order equals as it likes."""
+    return sorted(
+        (tuple(str(value.astimezone(timezone.utc)) if hasattr(value, "hour") else value for value in row))
+        for row in rows
+    )
+
+
+# Spark says so of pandas 3, which is not used here.
+@pytest.mark.filterwarnings("ignore:PySpark does not yet fully support pandas")
+def test_spark_answers_the_readme_s_queries_as_duckdb_does(
+    configured: SimulatorProcess,
+    lake: Lake,
+    spark: Any,
+    job: Job,
+    own_folders: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The same replies by two runs of the job into DuckDB and into Delta tables: the answers agree."""
+    monkeypatch.setenv("TZ", "UTC")
+    batches = [demo_replies(2_000, seed=seed, now=NOW + 86_400 * seed) for seed in range(3)]
+    for journal, arguments in (("lake_journal", TO_FILES), ("duckdb_journal", ())):
+        monkeypatch.setenv("SOURCES__SMS_SOURCE__JOURNAL_URL", str(own_folders / journal))
+        for batch in batches:
+            configured.enqueue(APP, batch)
+            assert job(*arguments)[0] == 0
+
+    table_folder = lake.folder / "sms" / "replies"
+    files = lake.live_files("replies")
+    replies = spark.read.option("basePath", str(table_folder)).parquet(*files)
+    replies.createOrReplaceTempView("replies")
+    assert replies.count() == 6_000
+    assert len(executors_that_read(replies)) == EXECUTORS
+    queries = [query for query in blocks("sql") if "sms.replies" in query]
+    assert len(queries) == 3
+    with duckdb.connect("sms_replies.duckdb") as connection:
+        connection.execute("set timezone = 'UTC'")
+        for query in queries:
+            answer = connection.execute(query).fetchall()
+            found = [tuple(row) for row in spark.sql(translated(query)).collect()]
+            assert len(found) > 1
+            assert plain(found) == plain(answer), query
+
+
+def executors_that_read(frame: Any) -> set[int]:
+    """The process of each executor that had a part of the rows, by the one that its Python is forked from."""
+
+    def parent(rows: Iterator[Any]) -> Iterator[int]:
+        if any(True for _ in rows):
+            yield os.getppid()
+
+    return set(frame.rdd.mapPartitions(parent).collect())
+
+
+def test_every_field_of_every_reply_lands_once(configured: SimulatorProcess, lake: Lake, job: Job) -> None:
+    """What people write arrives as they wrote it, NUL included; a second run adds nothing."""
+    records = everything_people_write(2_000, seed=5)
+    configured.enqueue(APP, records)
+    told = f"The data is in file://{lake.folder}/sms, a folder of Delta tables."
+    for last_line in (told, "nothing to load."):
+        status, out, err = job(*TO_FILES)
+        assert (status, err) == (0, "")
+        assert out.rstrip().endswith(last_line)
+        assert canonical(lake.rows("replies", *FIELDS)) == canonical(as_rows(APP, records))
+    ids = lake.rows("replies", "reply_id")
+    assert len(set(ids)) == len(ids)
+
+
+def test_replies_are_in_folders_by_their_date(configured: SimulatorProcess, lake: Lake, job: Job) -> None:
+    """A query about a day reads that day's folder alone; the day is that of UTC."""
+    configured.enqueue(APP, [a_reply(ReplyTime=time) for time in (1, 86_399, 86_400, 1_620_734_188)])
+    assert job(*TO_FILES)[0] == 0
+    assert lake.table("replies").metadata().partition_columns == ["reply_date"]
+    rows = lake.rows("replies", "reply_date", "reply_time")
+    assert all(day == time.astimezone(timezone.utc).date() for day, time in rows)
+    folders = sorted(path.name for path in (lake.folder / "sms" / "replies").glob("reply_date=*"))
+    assert folders == ["reply_date=1970-01-01", "reply_date=1970-01-02", "reply_date=2021-05-11"]
+    assert lake.table("pulls").metadata().partition_columns == []
+
+
+def test_the_tables_exist_after_the_first_load_of_an_empty_queue(
+    configured: SimulatorProcess, lake: Lake, job: Job
+) -> None:
+    """A reader that is set up on the first day finds the tables, with their columns."""
+    assert job(*TO_FILES)[0] == 0
+    for name in ("replies", "pulls", "rejected_replies"):
+        assert lake.table(name).to_pyarrow_table().num_rows == 0
+    assert "reply_content" in {field.name for field in lake.table("replies").schema().fields}
+
+
+def test_a_replay_leaves_each_row_once(
+    configured: SimulatorProcess, lake: Lake, spark: Any, job: Job
+) -> None:
+    """The rows' files are written anew; the table's log says which ones count, and Spark reads those."""
+    configured.enqueue(APP, [a_reply(str(number), ReplyTime=NOW) for number in range(250)])
+    assert job(*TO_FILES)[0] == 0
+    status, out, _ = job(*TO_FILES, "--replay")
+    assert status == 0
+    assert "Loaded 250 replies" in out
+    contents = [content for (content,) in lake.rows("replies", "reply_content")]
+    assert sorted(contents) == sorted(map(str, range(250)))
+    written = list((lake.folder / "sms" / "replies").rglob("*.parquet"))
+    live = lake.live_files("replies")
+    assert len(live) < len(written)
+    assert spark.read.parquet(*live).count() == 250
+
+
+def test_a_field_that_the_api_adds_becomes_a_column(
+    configured: SimulatorProcess, lake: Lake, job: Job
+) -> None:
+    """The table's schema follows; the rows of yesterday have null there."""
+    for fields in ({}, {"Tomorrow": "x"}):
+        configured.enqueue(APP, [a_reply(**fields)])
+        assert job(*TO_FILES)[0] == 0
+    assert set(lake.rows("replies", "tomorrow")) == {(None,), ("x",)}
+
+
+def test_the_operations_page_compacts_the_tables(configured: SimulatorProcess, lake: Lake, job: Job) -> None:
+    """Each load leaves a file; one a day reads faster, and the next load goes on from there."""
+    for content in "abcd":
+        configured.enqueue(APP, [a_reply(content)])
+        assert job(*TO_FILES)[0] == 0
+    assert len(lake.live_files("replies")) == 4
+    (code,) = pages_blocks("python")
+    exec(compile(code, "operations.md", "exec"), {})  # noqa: S102 - our own page
+    assert len(lake.live_files("replies")) == 1
+    configured.enqueue(APP, [a_reply("e")])
+    assert job(*TO_FILES)[0] == 0
+    assert sorted(lake.rows("replies", "reply_content")) == [(content,) for content in "abcde"]
+
+
+def test_kills_of_the_job_lose_and_double_nothing(lake: Lake) -> None:
+    """SIGKILL at ten moments of the job's life, and each reply is in the Delta tables once."""
+    report = run_crash_harness(kills=10, seed=20_261_122)
+    assert report.kills >= 10
+    assert not report.violations, str(report)
+    assert report.counts["loaded"] > 0
+
+
+def test_delta_tables_in_an_object_store(
+    configured: SimulatorProcess, job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bucket instead of a folder: the same tables, by dlt's configuration alone."""
+    from tests.s3.conftest import S3Server
+
+    server = S3Server()
+    try:
+        server.files().mkdir("lake")
+        credentials = {"AWS_ACCESS_KEY_ID": "k", "AWS_SECRET_ACCESS_KEY": "s", "REGION_NAME": "us-east-1"}
+        for name, value in {**credentials, "ENDPOINT_URL": server.url}.items():
+            monkeypatch.setenv(f"DESTINATION__FILESYSTEM__CREDENTIALS__{name}", value)
+        monkeypatch.setenv("DESTINATION__FILESYSTEM__BUCKET_URL", "s3://lake/of/replies")
+        records = everything_people_write(300, seed=6)
+        for part in (records[:150], records[150:], []):
+            configured.enqueue(APP, part)
+            status, _, err = job(*TO_FILES)
+            assert (status, err) == (0, "")
+        options = {"AWS_ACCESS_KEY_ID": "k", "AWS_SECRET_ACCESS_KEY": "s", "AWS_REGION": "us-east-1"}
+        options |= {"AWS_ENDPOINT_URL": server.url, "AWS_ALLOW_HTTP": "true"}
+        table = DeltaTable("s3://lake/of/replies/sms/replies", storage_options=options).to_pyarrow_table()
+        rows = list(zip(*(table[field].to_pylist() for field in FIELDS), strict=True))
+        assert canonical(rows) == canonical(as_rows(APP, records))
+    finally:
+        server.stop()
