@@ -1,0 +1,87 @@
+"""The tables of the documents that the code decides: made by it, so that they can't rot.
+
+python -m tests.documents    writes them anew; tests/test_documents.py tells when that is due
+"""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import dlt
+import dlt.destinations
+
+from sms_source import destinations
+from sms_source.errors import CATALOGUE, ConfigurationError, InDoubtError, NotExecutedError, RefusedError
+from tests.test_destinations import decide, new_destination
+
+DOCS = Path(__file__).resolve().parents[1] / "docs"
+
+KINDS = {
+    NotExecutedError: "Not executed: nothing left the queue, and the job pulls again",
+    InDoubtError: "In doubt: up to `pull_limit` replies may have left the queue without arriving",
+    RefusedError: "Refused: nothing left the queue, and nothing will until somebody acts",
+}
+
+
+def errors() -> Iterator[str]:
+    """A table for each kind of error, a row for each remedy."""
+    for kind, title in KINDS.items():
+        yield from (f"### {title}", "", "| code | what to do |", "|---|---|")
+        codes: dict[str, list[str]] = {}
+        for code, failure in CATALOGUE.items():
+            if failure.kind is kind:
+                codes.setdefault(failure.remedy, []).append(f"`{code}`")
+        for remedy, its_codes in codes.items():
+            yield f"| {', '.join(its_codes)} | {remedy} |"
+        yield ""
+
+
+def merges() -> Iterator[str]:
+    """A row for each destination of dlt, and for those that have more than one merge."""
+    yield from ("| destination | dlt's merge | the connector |", "|---|---|---|")
+    cases: dict[str, tuple[Any, str | None]] = {}
+    for name in sorted(dlt.destinations.__all__):
+        title = "a function of one's own (`destination`)" if name == "destination" else f"`{name}`"
+        cases[title] = (new_destination(name), None)
+    athena = dlt.destinations.athena(query_result_bucket="s3://bucket", force_iceberg=True)
+    cases["`athena` with `force_iceberg`"] = (athena, None)
+    for table_format in ("delta", "iceberg"):
+        title = f"`filesystem` with `table_format='{table_format}'`"
+        cases[title] = (dlt.destinations.filesystem("lake"), table_format)
+    with patch("importlib.util.find_spec"):  # the same table, with deltalake here or without
+        for title, (destination, form) in sorted(cases.items()):
+            merge = decide(destination, form, destination.destination_name).strategies["replies"]
+            yield f"| {title} | {merge or 'none: it would append'} | {_decision(destination, form)} |"
+    yield ""
+
+
+def _decision(destination: Any, table_format: str | None) -> str:
+    try:
+        decide(destination, table_format)
+    except ConfigurationError:
+        remedy = destinations.remedy_for(destinations.kind_of(destination))
+        return f"**refuses**. {remedy}"
+    return "accepts"
+
+
+TABLES = {"errors.md": errors, "destinations.md": merges}
+
+
+def with_tables(page: str, name: str) -> str:
+    """The page with its table made anew, between two comments."""
+    table = "\n".join(TABLES[name]())
+    return re.sub(
+        r"(?s)(<!-- made by tests.documents -->\n).*(?=<!-- end -->)", rf"\1\n{_escaped(table)}", page
+    )
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", r"\\")
+
+
+if __name__ == "__main__":
+    for name in TABLES:
+        path = DOCS / name
+        path.write_text(with_tables(path.read_text(encoding="utf-8"), name), encoding="utf-8")

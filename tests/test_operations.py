@@ -1,0 +1,49 @@
+"""The operations page is read when something is wrong, so what it shows is run."""
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import duckdb
+
+from sms_source.simulator import SimulatorProcess
+from tests.conftest import APP, Job, Warehouse, a_reply
+from tests.test_readme import ROOT
+
+PAGE = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+
+
+def blocks(language: str) -> list[str]:
+    """The page's blocks of a language."""
+    return re.findall(rf"^```{language}\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
+
+
+def test_its_summary_has_the_fields_of_the_page(warehouse: Warehouse, job: Job) -> None:
+    """A monitor is configured by them."""
+    from pipelines.summary import Summary
+
+    ((shown,),) = ([line for line in block.splitlines() if line[0] == "{"] for block in blocks("console"))
+    assert set(json.loads(shown)) == {"time", "event", *Summary(warehouse.pipeline()).as_dict()}
+
+
+def test_its_queries_run_and_the_state_that_they_leave_suffices(
+    configured: SimulatorProcess, warehouse: Warehouse, job: Job, tmp_path: Path
+) -> None:
+    """Without its working directory, dlt takes up the newest state of the destination."""
+    for content in "abc":
+        configured.enqueue(APP, [a_reply(content)])
+        assert job()[0] == 0
+    with duckdb.connect(str(warehouse.database)) as connection:
+        for query in blocks("sql"):
+            connection.execute(query.replace("100", "1"))
+        assert connection.execute("select count(*) from sms._dlt_pipeline_state").fetchall() == [(2,)]
+    shutil.rmtree(tmp_path / "dlt")
+    assert job()[1].startswith("No new replies")
+    assert warehouse.contents() == ["a", "b", "c"]
+
+
+def test_its_paths_are_there() -> None:
+    """A link into nothing helps nobody."""
+    for link in re.findall(r"\]\(([^)#]+)\)", PAGE):
+        assert (ROOT / "docs" / link).exists(), link
