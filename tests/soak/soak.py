@@ -24,6 +24,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from sms_source.settings import JOURNAL_RESERVE
 from sms_source.simulator import SimulatorProcess
 from tests.conftest import APP, a_reply
 
@@ -36,7 +37,7 @@ SLACK = {
     "open files": 8,
     "threads": 20,  # those of a drain, and those of a load, when a sample falls into one
     "journal, entries": 8,
-    "journal, bytes": 16_384,
+    "journal, bytes": 2 * JOURNAL_RESERVE,  # of a pull that is in flight
     "dlt, entries": 60,  # a package that is being loaded
     "dlt, bytes": 131_072,
     "stderr, bytes": 0,
