@@ -35,7 +35,17 @@ from types import TracebackType
 from typing import Any
 
 from sms_source.simulator import SimulatorProcess
-from tests.crash.job import ABORT_PACKAGES, MAIN_SCRIPT, ROOT, Folders, ForkServer, Phases, execute, kill
+from tests.crash.job import (
+    ABORT_PACKAGES,
+    MAIN_SCRIPT,
+    ROOT,
+    Folders,
+    ForkServer,
+    JournalFiles,
+    Phases,
+    execute,
+    kill,
+)
 from tests.crash.replies import ReplyMaker
 from tests.crash.truth import Run, Tables, Truth, read_leftovers
 
@@ -65,6 +75,7 @@ class Options:
     new_dataset: a kill or two before the dataset exists, a check, and everything anew, over and over.
     retention_days: the job's `journal_retention_days`.
     destination: of dlt; one other than DuckDB takes its credentials from the environment.
+    journal_url: of a journal in an object store, which takes its credentials from the environment.
     latency: of the simulator's answers, in seconds; None draws one for each run.
     replies: the most that arrive for an application before a run.
     """
@@ -79,6 +90,7 @@ class Options:
     new_dataset: bool = False
     retention_days: float = 7.0
     destination: str = "duckdb"
+    journal_url: str | None = None
     latency: float | None = None
     replies: int = 120
 
@@ -150,7 +162,7 @@ class Harness:
     def __enter__(self) -> "Harness":
         self._stack = ExitStack()
         self._root = Path(tempfile.mkdtemp(prefix="crash-"))
-        self._folders = Folders(self._root / "job")
+        self._folders = Folders(self._root / "job", self._options.journal_url)
         self._folders.job.mkdir()
         self._dataset = self._new_dataset_name()
         self._simulator = self._stack.enter_context(SimulatorProcess(APP_IDS, rate_limit=0))
@@ -271,6 +283,8 @@ class Harness:
 
     def _note(self, run: Run, phases: Phases, output: Path) -> None:
         self._wait_for_simulator()
+        if run.killed and self._folders.journal.in_store:
+            self._wait_for_store(phases)
         run.phase = phases.reached()
         run.leftovers = read_leftovers(self._folders.journal, phases.new(self._folders.drains))
         self._runs.append(run)
@@ -299,6 +313,19 @@ class Harness:
         while (pulls := self._simulator.stats().pulls) != before:
             before = pulls
             time.sleep(0.004)
+
+    def _wait_for_store(self, phases: Phases) -> None:
+        """Waits until an object that was on its way at the kill is there; removes what only time would.
+
+        The next run would wait for a quarter of a minute to see that the lease's holder is dead.
+        """
+        journal, before = self._folders.journal, None
+        while (
+            files := {d: journal.names(f"drains/{d}") for d in phases.new(self._folders.drains)}
+        ) != before:
+            before = files
+            time.sleep(0.05)
+        journal.remove("lease")
 
     def _enqueue(self, most: int) -> None:
         for app_id in APP_IDS:
@@ -348,6 +375,7 @@ class Harness:
         if not self.report.violations:
             for path in self._folders.job.iterdir():
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
+            self._folders.journal.remove("")
             self._dataset = self._new_dataset_name()
             self._first_pull = self._simulator.stats().pulls
             self._runs.clear()
@@ -407,14 +435,14 @@ class Harness:
         kept = {
             name: value
             for name, value in os.environ.items()
-            if name in ("PATH", "LANG", "LC_ALL") or name.startswith("DESTINATION__")
+            if name in ("PATH", "LANG", "LC_ALL") or name.startswith(("DESTINATION__", JournalFiles.prefix))
         }
         section = {
             "CREDENTIALS__SECRET_ID": simulator.secret_id,
             "CREDENTIALS__SECRET_KEY": simulator.secret_key,
             "SMS_SDK_APP_IDS": '["' + '", "'.join(APP_IDS) + '"]',
             "API_ENDPOINT": simulator.url,
-            "JOURNAL_URL": str(self._folders.journal),
+            "JOURNAL_URL": self._folders.journal.url,
             "JOURNAL_RETENTION_DAYS": str(options.retention_days),
             "PULL_WORKERS": str(options.workers),
             "PULL_LIMIT": str(PULL_LIMIT),
@@ -451,6 +479,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--new-dataset", action="store_true")
     parser.add_argument("--retention-days", type=float, default=defaults.retention_days, metavar="DAYS")
     parser.add_argument("--destination", default=defaults.destination, metavar="NAME")
+    parser.add_argument("--journal-url", default=defaults.journal_url, metavar="URL")
     parser.add_argument("--latency", type=float, metavar="SECONDS")
     parser.add_argument("--replies", type=int, default=defaults.replies, metavar="N")
     options = Options(**vars(parser.parse_args(arguments)))

@@ -8,9 +8,11 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
+
+import fsspec
 
 ROOT = Path(__file__).resolve().parents[2]
 MAIN_SCRIPT = ROOT / "pipelines" / "load_replies.py"
@@ -107,32 +109,79 @@ class _ForkedJob:
         return self._status
 
 
-class Folders:
-    """What a job leaves on the disk, seen from outside; each method gives a set that grows as it goes on."""
+class JournalFiles:
+    """A journal, on the disk or in an object store, seen with none of the product's code.
 
-    def __init__(self, job_folder: Path) -> None:
+    Args:
+        url: a path, or such as `s3://bucket/prefix`.
+        environment: has a store's credentials, the dlt way.
+    """
+
+    prefix = "SOURCES__SMS_SOURCE__JOURNAL__CREDENTIALS__"
+
+    def __init__(self, url: str, environment: Mapping[str, str] = os.environ) -> None:
+        self.url = url
+        self.in_store = "://" in url
+        options: dict[str, Any] = {}
+        if self.in_store:
+            names = {
+                "key": "AWS_ACCESS_KEY_ID",
+                "secret": "AWS_SECRET_ACCESS_KEY",
+                "endpoint_url": "ENDPOINT_URL",
+            }
+            options = {option: environment[self.prefix + name] for option, name in names.items()}
+            options["use_listings_cache"] = False
+        self._files, self._root = fsspec.url_to_fs(url, **options)
+
+    def names(self, folder: str) -> set[str]:
+        """Names in a folder of the journal; none if it is not there."""
+        try:
+            entries = self._files.ls(f"{self._root}/{folder}", detail=False)
+        except (FileNotFoundError, NotADirectoryError):
+            return set()
+        return {str(entry).rpartition("/")[2] for entry in entries}
+
+    def read(self, path: str) -> bytes:
+        """A file's content."""
+        return bytes(self._files.cat_file(f"{self._root}/{path}"))
+
+    def remove(self, path: str) -> None:
+        """Removes a file or a folder, if it is there."""
+        with contextlib.suppress(FileNotFoundError):
+            self._files.rm(f"{self._root}/{path}".rstrip("/"), recursive=True)
+
+
+class Folders:
+    """What a job leaves on the disk, seen from outside; each method gives a set that grows as it goes on.
+
+    Args:
+        job_folder: the job's current directory.
+        journal_url: of a journal that is elsewhere.
+    """
+
+    def __init__(self, job_folder: Path, journal_url: str | None = None) -> None:
         self.job = job_folder
-        self.journal = job_folder / "sms_journal"
+        self.journal = JournalFiles(journal_url or str(job_folder / "sms_journal"))
         self.dlt = job_folder / ".dlt-data"
         self.database = job_folder / "sms_replies.duckdb"
         self._working = self.dlt / "pipelines" / "sms_replies"
 
     def drains(self) -> set[str]:
         """Drains in the journal."""
-        return _names(self.journal / "drains")
+        return self.journal.names("drains")
 
     def answers(self, drains: set[str]) -> set[str]:
         """Answers of these drains in the journal."""
         return {
             f"{drain}/{name}"
             for drain in drains
-            for name in _names(self.journal / "drains" / drain)
+            for name in self.journal.names(f"drains/{drain}")
             if name.endswith(".answer")
         }
 
     def committed(self) -> set[str]:
         """Drains that the journal knows to be loaded."""
-        return _names(self.journal / "committed")
+        return self.journal.names("committed")
 
     def extracting(self) -> set[str]:
         """Extractions that have begun."""

@@ -12,10 +12,10 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from sms_source.simulator import Outcome, Pull
+from tests.crash.job import JournalFiles
 
 REPLY_COLUMNS = {
     "PhoneNumber": "phone_number",
@@ -75,15 +75,20 @@ class Run:
         return self.status == -9
 
 
-def read_leftovers(journal: Path, drains: Iterable[str]) -> Leftovers:
+def read_leftovers(journal: JournalFiles, drains: Iterable[str]) -> Leftovers:
     """Reads drains without the product's own code, so that a fault of its reader can't hide."""
     found = Leftovers()
     for drain_id in sorted(drains):
         found.opened_at = found.opened_at or _parse_time(drain_id.partition("-")[0])
-        for path in (journal / "drains" / drain_id).iterdir():
-            number, app_id, _, _, requested_at, state = path.name.split(".")
+        names = [name.split(".") for name in journal.names(f"drains/{drain_id}")]
+        # A store keeps the intent beside what came of it.
+        settled = {number for number, *_, state in names if state != "intent"}
+        for number, app_id, region, limit, requested_at, state in names:
             found.highest = max(found.highest, int(number))
-            envelope = _read_envelope(path.read_bytes())
+            if state == "intent" and number in settled:
+                continue
+            name = f"{number}.{app_id}.{region}.{limit}.{requested_at}.{state}"
+            envelope = _read_envelope(journal.read(f"drains/{drain_id}/{name}"))
             if envelope:
                 found.journaled.add(envelope["request_id"])
             elif state == "intent":
