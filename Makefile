@@ -10,6 +10,7 @@ PYTHON_311 = python3.11
 VENV = .venv
 # Empty: constraints-3.10.txt on Python 3.10, else constraints.txt.
 CONSTRAINTS =
+PINS = $$($(PYTHON) -c 'import sys; print("$(CONSTRAINTS)" or ("constraints.txt", "constraints-3.10.txt")[sys.version_info < (3, 11)])')
 
 PIP = $(VENV)/bin/python -m pip --disable-pip-version-check -q
 SOURCES = sms_source pipelines tests
@@ -19,7 +20,7 @@ KILLS = 1000
 # How many rounds `make soak` follows the queues.
 ROUNDS = 2000
 
-.PHONY: help install demo test test-lowest test-crash test-postgres test-lakehouse test-airflow test-thorough crash soak check format constraints clean
+.PHONY: help install demo test test-lowest test-crash test-postgres install-s3 test-s3 test-lakehouse test-airflow test-thorough crash soak check format constraints clean
 
 help: ## this list
 	@echo "make TARGET, with Python $$($(PYTHON) -c 'import sys; print(sys.version.split()[0])' 2>&1)"
@@ -30,10 +31,7 @@ install: ## a virtual environment in .venv, of pinned versions; does nothing if 
 		echo "make: Python 3.10 or newer is needed, and '$(PYTHON)' is not it: make install PYTHON=/path/to/python3" >&2; \
 		exit 1; }
 	@set -e; \
-	pins="$(CONSTRAINTS)"; \
-	if [ -z "$$pins" ]; then \
-		pins=$$($(PYTHON) -c 'import sys; print("constraints-3.10.txt" if sys.version_info < (3, 11) else "constraints.txt")'); \
-	fi; \
+	pins="$(PINS)"; \
 	key="$$(pwd) $$($(PYTHON) -VV | cksum) $$(cat pyproject.toml "$$pins" | cksum)"; \
 	if [ -x $(VENV)/bin/python ] && [ "$$(cat $(VENV)/.installed 2>/dev/null)" = "$$key" ]; then exit 0; fi; \
 	$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
@@ -66,13 +64,24 @@ test-postgres: install ## the tests with a real PostgreSQL, which is installed o
 test-crash: install ## kills at each boundary of the protocol, and kills that cost more than the process
 	@$(VENV)/bin/python -m pytest tests/crash/test_variants.py tests/crash/test_kill_points.py $(ARGS)
 
+# What these need beside the rest stays out of `make install`, which is all that `make test` needs.
+install-s3: install
+	@if [ ! -e $(VENV)/.installed-s3 ]; then \
+		echo "Installing a local S3 server into $(VENV) ..."; \
+		$(PIP) install -c "$(PINS)" --no-build-isolation -e ".[test-s3]" && touch $(VENV)/.installed-s3; \
+	fi
+
+test-s3: install-s3 ## the journal in an object store: a real client, a local S3 server, faults and kills
+	@$(VENV)/bin/python -m pytest tests/s3 $(ARGS)
+
 test-lakehouse: ## Delta tables, on a disk and in an object store, and Spark that reads them; needs Java
 	@sh tests/lakehouse/install.sh
 	@$(MAKE) VENV=.venv-lakehouse CONSTRAINTS="$(CONSTRAINTS)" PYTHON="$(PYTHON)" install
 	@.venv-lakehouse/bin/python -m pip --disable-pip-version-check install -q -r tests/lakehouse/requirements.txt
 	@.venv-lakehouse/bin/python -m pytest tests/lakehouse $(ARGS)
 
-test-airflow: install ## the DAG, in an Airflow of its own; TEST_POSTGRES_DSN=postgresql://... for PostgreSQL too
+test-airflow: install ## the DAG, in an Airflow of its own, into DuckDB and a real PostgreSQL
+	@sh tests/postgres/install.sh
 	@$(VENV)/bin/python -m tests.airflow.environment
 	@$(VENV)/bin/python -m pytest tests/airflow $(ARGS)
 
@@ -114,7 +123,7 @@ format: install ## formats the code, and fixes what the linter can
 	$(VENV)/bin/python -m ruff check --fix-only $(SOURCES)
 	$(VENV)/bin/python -m ruff format $(SOURCES)
 
-# Each file is the whole closure, of the project and its dev extra, as pip resolves it in a new environment.
+# Each file is the whole closure, of the project and its extras for development, as pip resolves it in a new environment.
 # The lowest versions come from the lower bounds in pyproject.toml, a dependency a line.
 constraints: ## makes the constraints files anew (needs Python 3.10 and 3.11)
 	@for python in $(PYTHON_310) $(PYTHON_311); do \
@@ -125,13 +134,14 @@ constraints: ## makes the constraints files anew (needs Python 3.10 and 3.11)
 	@set -e; \
 	folder=$$(mktemp -d); trap 'rm -rf "$$folder"' EXIT; \
 	: >"$$folder/none"; \
-	sed -n '/^dependencies = \[/,/^\]/s/^  "\([^">]*\)>=\([0-9.]*\).*/\1==\2/p' pyproject.toml \
+	sed -n -e '/^dependencies = \[/,/^\]/s/^  "\([^">]*\)>=\([0-9.]*\).*/\1==\2/p' \
+		-e '/^\[project.optional-dependencies\]/,/^dev/s/^[a-z0-9]* = \["\([^">]*\)>=\([0-9.]*\).*/\1==\2/p' pyproject.toml \
 		| sed 's/\[[^]]*\]//' >"$$folder/lowest"; \
 	freeze() { \
 		echo "Making $$1 ..."; \
 		$$2 -m venv --clear "$$folder/venv"; \
 		pip="$$folder/venv/bin/python -m pip --disable-pip-version-check"; \
-		$$pip install -q --upgrade --upgrade-strategy eager --only-binary=:all: -c "$$3" ".[dev]"; \
+		$$pip install -q --upgrade --upgrade-strategy eager --only-binary=:all: -c "$$3" ".[dev,test-s3]"; \
 		{ \
 			echo "# Made by \`make constraints\`, with $$($$2 -V): $$4."; \
 			$$pip freeze -q --all --exclude pip --exclude tencent-sms-replies; \

@@ -7,7 +7,9 @@ from collections.abc import Iterator
 import pytest
 import s3fs
 
+from sms_source import object_storage
 from sms_source.simulator import SimulatorProcess
+from tests.s3.proxy import Proxy
 
 BUCKET = "journals"
 
@@ -35,7 +37,7 @@ class S3Server:
     def stop(self) -> None:
         """Ends the server, with all that it holds."""
         self._process.kill()
-        self._process.wait()
+        self._process.communicate()
 
 
 _SERVE = """
@@ -47,6 +49,12 @@ server.start()
 print(server.get_host_and_port()[1], flush=True)
 sys.stdin.read()
 """
+
+
+@pytest.fixture(autouse=True)
+def short_lease(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A lease of this process ends soon, so that a test need not wait for it."""
+    monkeypatch.setattr(object_storage, "LEASE_SECONDS", 1.5)
 
 
 @pytest.fixture
@@ -68,6 +76,15 @@ def journal_url(s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.setenv(f"{prefix}ENDPOINT_URL", s3.url)
     monkeypatch.setenv("SOURCES__SMS_SOURCE__JOURNAL_URL", url)
     return url
+
+
+@pytest.fixture
+def proxy(s3: S3Server, journal_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:
+    """A proxy on the job's way to the journal."""
+    assert journal_url
+    with Proxy(s3.port) as proxy:
+        monkeypatch.setenv("SOURCES__SMS_SOURCE__JOURNAL__CREDENTIALS__ENDPOINT_URL", proxy.url)
+        yield proxy
 
 
 @pytest.fixture

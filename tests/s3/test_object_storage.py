@@ -8,23 +8,18 @@ from pathlib import Path
 
 import pytest
 
-from sms_source import object_storage
 from sms_source.answers import parse_answer
 from sms_source.errors import JournalLockedError
 from sms_source.journal import Journal
 from sms_source.object_storage import ObjectStorage
 from sms_source.simulator import SimulatorProcess
 from tests.conftest import APP, Job, Warehouse, a_reply
+from tests.crash.harness import Options
+from tests.crash.test_crash import SEED, assert_promise_is_kept
 from tests.s3.conftest import S3Server
 from tests.test_load_replies import start_job, wait_until
 
 BODY = b'{"Response": {"RequestId": "r1", "PullSmsReplyStatusSet": [{"a": 1}]}}'
-
-
-@pytest.fixture(autouse=True)
-def short_lease(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A lease of this process ends soon, so that a test need not wait for it."""
-    monkeypatch.setattr(object_storage, "LEASE_SECONDS", 1.5)
 
 
 def test_a_drain_is_kept_read_committed_and_expired(journal_url: str) -> None:
@@ -49,9 +44,7 @@ def test_a_drain_is_kept_read_committed_and_expired(journal_url: str) -> None:
 
 def test_a_listing_of_thousands_is_whole(journal_url: str, s3: S3Server) -> None:
     """A store lists a thousand names at a time."""
-    files = s3.files()
-    for number in range(1_100):
-        files.pipe_file(f"{journal_url}/committed/{number:04d}", b"")
+    s3.files().pipe({f"{journal_url}/committed/{number:04d}": b"" for number in range(1_100)})
     assert len(Journal(journal_url).storage.names("committed")) == 1_100
 
 
@@ -130,3 +123,12 @@ def test_an_ephemeral_runner_that_is_killed_is_made_good_by_the_next_one(
     ((at_risk,),) = warehouse.query("select coalesce(sum(at_risk), 0) from sms.pulls")
     assert 3_000 - at_risk <= len(warehouse.contents())
     assert delivered - at_risk <= len(warehouse.contents()) <= 3_000
+
+
+@pytest.mark.timeout(600)
+def test_kills_of_the_job_lose_and_double_nothing(journal_url: str) -> None:
+    """SIGKILL at random moments, on runners that keep nothing: what the store has is loaded, once."""
+    options = Options(
+        kills=12, seed=SEED, wipe_working_directory=True, exec_share=0.05, journal_url=journal_url
+    )
+    assert_promise_is_kept(options)

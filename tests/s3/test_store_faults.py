@@ -1,0 +1,114 @@
+"""A store that fails: no pull goes out whose answer has nowhere to go; nothing is lost or doubled."""
+
+import pytest
+
+from sms_source.simulator import SimulatorProcess
+from tests.conftest import APP, Job, Warehouse, a_reply
+from tests.s3.proxy import Fault, Proxy
+
+REPLIES = [f"{number:05d}" for number in range(4_000)]
+FAULTS: list[Fault] = ["unavailable", "cut", "refused"]
+
+
+@pytest.fixture(autouse=True)
+def replies_wait(configured_with_s3: SimulatorProcess) -> None:
+    """More replies than a run can have in flight."""
+    configured_with_s3.enqueue(APP, [a_reply(text) for text in REPLIES])
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The store's client gives up early, after a few of the attempts that it would make."""
+    monkeypatch.setenv("SOURCES__SMS_SOURCE__JOURNAL__CONFIG_KWARGS", '{"retries": {"max_attempts": 0}}')
+
+
+def is_intent(method: str, path: str) -> bool:
+    """The announcement of a pull."""
+    return method == "PUT" and path.endswith(".intent")
+
+
+def is_answer(method: str, path: str) -> bool:
+    """What came of a pull."""
+    return method == "PUT" and path.endswith(".answer")
+
+
+def is_any(method: str, path: str) -> bool:
+    """Whatever is asked of the store."""
+    return True
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("fault", FAULTS)
+def test_no_pull_goes_out_that_the_store_has_not_taken(
+    fault: Fault, configured: SimulatorProcess, proxy: Proxy, job: Job, warehouse: Warehouse
+) -> None:
+    """From its first pull on, the store fails: the queue keeps all, and the next run has it."""
+    proxy.fail(fault, is_intent)
+    status, _, err = job()
+    assert status == 1
+    assert "Pulling has stopped so that no reply is lost" in err
+    assert configured.stats().pulls == 0
+
+    proxy.heal()
+    assert job()[0] == 0
+    assert warehouse.contents() == REPLIES
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_store_that_fails_between_pulls_stops_them(
+    fault: Fault, configured: SimulatorProcess, proxy: Proxy, job: Job, warehouse: Warehouse
+) -> None:
+    """Each pull that the API saw was announced in the store; what they brought is loaded, once."""
+    configured.configure(latency=0.05)
+    proxy.fail(fault, is_intent, after=20)
+    status, _, err = job()
+    assert status == 1
+    assert "Pulling has stopped so that no reply is lost" in err
+    assert 0 < configured.stats().pulls <= 20
+    assert len(warehouse.contents()) == configured.stats().handed_out
+
+    proxy.heal()
+    assert job()[0] == 0
+    assert warehouse.contents() == REPLIES
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("fault", FAULTS)
+def test_an_answer_that_the_store_does_not_take_is_loaded_from_memory(
+    fault: Fault, configured: SimulatorProcess, proxy: Proxy, job: Job, warehouse: Warehouse
+) -> None:
+    """It is here and nowhere else; and whether the store has it after all, it is there once."""
+    configured.configure(latency=0.05)
+    proxy.fail(fault, is_answer, after=5)
+    status, _, err = job()
+    assert status == 1
+    assert "An answer could not be written" in err
+    assert len(warehouse.contents()) == configured.stats().handed_out > 500
+
+    proxy.heal()
+    assert job()[0] == 0
+    assert warehouse.contents() == REPLIES
+
+
+@pytest.mark.parametrize("fault", ["unavailable", "cut"])
+def test_a_fault_that_passes_is_not_noticed(
+    fault: Fault, configured: SimulatorProcess, proxy: Proxy, job: Job, warehouse: Warehouse
+) -> None:
+    """The store's client asks again: to write the same object twice is to write it once."""
+    for meant in (is_any, is_intent, is_answer):
+        proxy.fail(fault, meant, after=3, times=2)
+        assert job()[0] == 0
+        configured.enqueue(APP, [a_reply("later") for _ in range(600)])
+    assert warehouse.contents() == REPLIES + ["later"] * 1_200
+    assert warehouse.query("select count(*) from sms.pulls where outcome = 'in_doubt'") == [(0,)]
+
+
+def test_a_slow_store_makes_a_slow_run(
+    configured: SimulatorProcess, proxy: Proxy, job: Job, warehouse: Warehouse
+) -> None:
+    """A pull waits for the store's word, twice; nothing else changes."""
+    proxy.delay = 0.1
+    assert job()[0] == 0
+    assert warehouse.contents() == REPLIES
+    assert warehouse.query("select count(*) from sms.pulls where outcome = 'in_doubt'") == [(0,)]
