@@ -354,5 +354,5 @@ def _backoff(failures: int) -> float:
 def _journal_error(what: str, error: OSError) -> JournalError:
     return JournalError(
         f"{what} in the journal ({error}). Pulling has stopped so that no reply is lost: "
-        "free or enlarge the disk of journal_url, then run again."
+        "free or enlarge the disk of journal_url, or see to its store, then run again."
     )

@@ -7,6 +7,8 @@ its holder writes again and again.
 
 import contextlib
 import functools
+import itertools
+import math
 import secrets
 import threading
 import time
@@ -57,6 +59,8 @@ class ObjectStorage:
         self.url = url.rstrip("/")
         self._given = file_system
         self._holders = 0
+        self._mine = b""
+        self._renewed_at = 0.0
         self._released = threading.Event()
         self._renewal: threading.Thread | None = None
 
@@ -86,11 +90,12 @@ class ObjectStorage:
             self._released.set()
             self._renewal.join()
             with contextlib.suppress(OSError):
-                self.remove(LEASE)
+                if self._is_mine():
+                    self.remove(LEASE)
 
     def _take_lease(self) -> None:
         """Raises `JournalLockedError` when another process renews the lease while this one watches."""
-        mine = secrets.token_hex(8)
+        self._mine = secrets.token_hex(8).encode()
         last = self._lease()
         deadline = time.monotonic() + LEASE_SECONDS
         while last and time.monotonic() < deadline:
@@ -101,25 +106,38 @@ class ObjectStorage:
                     "must not pull at the same time: wait until the other run has ended, or stop it."
                 )
             last = now
-        self._renew(mine, 0)
+        self._renew(0)
         time.sleep(LEASE_SECONDS / 15)  # of two that find it free at once, the one that wrote last has it
-        if not (self._lease() or b"").startswith(mine.encode()):
+        if not self._is_mine():
             raise JournalLockedError(
                 f"Another process has just taken the journal {self.url}. Run again later."
             )
         self._released.clear()
-        self._renewal = threading.Thread(target=self._keep, args=(mine,), name="journal-lease", daemon=True)
+        self._renewal = threading.Thread(target=self._keep, name="journal-lease", daemon=True)
         self._renewal.start()
 
-    def _keep(self, mine: str) -> None:
-        count = 0
-        while not self._released.wait(LEASE_SECONDS / 3):
-            count += 1
+    def _keep(self) -> None:
+        for count in itertools.count(1):
+            if self._released.wait(LEASE_SECONDS / 3):
+                return
             with contextlib.suppress(OSError):  # the store fails; the next pull's intent will tell
-                self._renew(mine, count)
+                if not self._is_mine():
+                    self._renewed_at = -math.inf
+                    return
+                self._renew(count)
 
-    def _renew(self, mine: str, count: int) -> None:
-        self.write(LEASE, f"{mine} {count}".encode())
+    def _renew(self, count: int) -> None:
+        begun = time.monotonic()
+        self.write(LEASE, b"%s %d" % (self._mine, count))
+        self._renewed_at = begun
+
+    def _is_mine(self) -> bool:
+        return (self._lease() or b"").startswith(self._mine)
+
+    def _check_lease(self) -> None:
+        """Raises `OSError` in a process that others may take for dead: it slept, or lost the store."""
+        if self._holders and time.monotonic() - self._renewed_at > LEASE_SECONDS:
+            raise OSError("the lease could not be renewed in time, so another process may have the journal")
 
     def _lease(self) -> bytes | None:
         try:
@@ -133,6 +151,7 @@ class ObjectStorage:
     @_as_os_error
     def reserve(self, path: str, size: int) -> None:  # noqa: ARG002 - a bucket has room
         """Writes an empty object: proves that the store takes the answer, as far as that can be proved."""
+        self._check_lease()
         self._files.pipe_file(self._path(path), b"")
 
     @_as_os_error

@@ -309,7 +309,7 @@ def test_no_room_for_an_answer_stops_pulling_before_a_reply_is_at_risk(
         status, _, err = job()
     assert (status, configured.stats().pulls) == (1, 0)
     assert "No room could be reserved for an answer in the journal ([Errno 28] No space left on device" in err
-    assert "free or enlarge the disk of journal_url, then run again." in err
+    assert "free or enlarge the disk of journal_url, or see to its store, then run again." in err
     assert "Traceback" not in err
     assert job()[0] == 0
     assert len(warehouse.contents()) == 250

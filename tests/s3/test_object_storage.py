@@ -66,6 +66,18 @@ def test_a_living_holder_is_respected_and_a_dead_one_is_not(journal_url: str) ->
         pass
 
 
+def test_a_holder_that_was_taken_for_dead_pulls_no_more(journal_url: str) -> None:
+    """It slept, and another process has the journal now: that one's lease stays."""
+    journal = Journal(journal_url)
+    with journal:
+        journal.storage.write("lease", b"of another process")
+        drain = journal.open_drain()
+        with pytest.raises(OSError, match="another process may have the journal"):  # noqa: PT012
+            while True:
+                drain.discard(drain.intend(APP, "ap-guangzhou", 100))
+    assert journal.storage.read("lease") == b"of another process"
+
+
 def test_the_main_job_runs_with_its_journal_in_the_store(
     configured_with_s3: SimulatorProcess, warehouse: Warehouse, job: Job
 ) -> None:
