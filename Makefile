@@ -20,7 +20,7 @@ KILLS = 1000
 # How many rounds `make soak` follows the queues.
 ROUNDS = 2000
 
-.PHONY: help install demo test test-lowest test-crash test-postgres install-s3 test-s3 test-lakehouse test-airflow test-thorough crash soak check format constraints clean
+.PHONY: help install demo test test-lowest test-crash test-postgres install-s3 test-s3 test-workflows test-lakehouse test-airflow test-thorough crash soak check format constraints clean
 
 help: ## this list
 	@echo "make TARGET, with Python $$($(PYTHON) -c 'import sys; print(sys.version.split()[0])' 2>&1)"
@@ -74,6 +74,10 @@ install-s3: install
 test-s3: install-s3 ## the journal in an object store: a real client, a local S3 server, faults and kills
 	@$(VENV)/bin/python -m pytest tests/s3 $(ARGS)
 
+test-workflows: install-s3 ## GitHub's workflow, step by step in clean clones, with an S3 server and a real PostgreSQL
+	@sh tests/postgres/install.sh
+	@$(VENV)/bin/python -m pytest tests/workflows $(ARGS)
+
 test-lakehouse: ## Delta tables, on a disk and in an object store, and Spark that reads them; needs Java
 	@sh tests/lakehouse/install.sh
 	@$(MAKE) VENV=.venv-lakehouse CONSTRAINTS="$(CONSTRAINTS)" PYTHON="$(PYTHON)" install
@@ -94,10 +98,12 @@ crash: install ## kills the job KILLS times (1,000) and looks whether anything w
 soak: install ## follows the queues for ROUNDS rounds (2,000) and looks whether anything grows; needs Linux
 	@$(VENV)/bin/python -m tests.soak.soak --rounds $(ROUNDS) $(ARGS)
 
-check: install ## format, lint, types, dependencies, the examples, and the wheel that a user gets
+check: install ## format, lint, types, dependencies, workflows, the examples, and the wheel that a user gets
 	$(VENV)/bin/python -m ruff format --check $(SOURCES)
 	$(VENV)/bin/python -m ruff check $(SOURCES)
 	$(VENV)/bin/python -m mypy
+	$(VENV)/bin/actionlint -shellcheck= -pyflakes= .github/workflows/*.yml
+	$(VENV)/bin/zizmor --offline --no-progress --quiet .github/workflows
 	$(VENV)/bin/python -m pip --disable-pip-version-check check
 	@# No wheel of hadolint for this machine, or no systemd: the examples go unchecked here.
 	@if test -x $(VENV)/bin/hadolint; then $(VENV)/bin/hadolint pipelines/container/Containerfile; fi

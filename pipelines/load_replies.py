@@ -84,6 +84,8 @@ def load_replies(
         PipelineStepFailed: a step of dlt failed; what was pulled waits in the journal for the next run.
     """
     summary = Summary(pipeline)
+    # dlt would leave its step at the first signal; here it ends pulling, and what was pulled is loaded.
+    pipeline.runtime_config.intercept_signals = False
     following: list[Drain] = []
 
     def new_drain() -> Drain:
@@ -318,8 +320,6 @@ def _destination(name: str) -> AnyDestination:
 def _run(
     pipeline: dlt.Pipeline, options: SmsSourceConfiguration, args: argparse.Namespace, output: Output
 ) -> None:
-    # dlt would leave its step at the first signal; here it ends pulling, and what was pulled is loaded.
-    pipeline.runtime_config.intercept_signals = False
     with stop_on_signals(output.notice) as stop:
         if args.follow is not None:
             _follow(pipeline, options, args.follow, stop, output)

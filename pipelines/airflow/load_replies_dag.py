@@ -116,8 +116,7 @@ def _run() -> dict[str, Any]:
     pipeline = dlt.pipeline(
         PIPELINE, destination=destination, dataset_name=dlt.config.get(f"{section}.dataset_name") or "sms"
     )
-    # Airflow's own handler of SIGTERM does nothing for a plain task, and dlt's leaves the load where it is.
-    pipeline.runtime_config.intercept_signals = False
+    # Airflow's own handler of SIGTERM does nothing for a plain task.
     with stop_on_signals() as stop:
         summary = load_replies(pipeline, options, stop=stop)
     for line in summary.lines():

@@ -8,21 +8,20 @@ import signal
 import sqlite3
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import pytest
 
 from sms_source.simulator import SimulatorProcess
 from tests.airflow.environment import FOLDER, ROOT
-from tests.conftest import APP, a_reply
+from tests.conftest import APP, Warehouse, a_reply
+from tests.postgres.conftest import PostgresWarehouse
 
 pytestmark = pytest.mark.timeout(900)
 
 DAG = "load_replies"
-POSTGRES = os.environ.get("TEST_POSTGRES_DSN")
 
 # Warnings are errors once Airflow is imported: the DAG's own are what is looked for.
 LOOK_AT_DAG = """
@@ -142,38 +141,16 @@ Contents = Callable[[], list[str]]
 
 
 @pytest.fixture(params=["duckdb", "postgres"])
-def contents(request: pytest.FixtureRequest, airflow: Airflow) -> Iterator[Contents]:
+def contents(request: pytest.FixtureRequest, airflow: Airflow) -> Contents:
     """What people wrote, from the destination that the DAG is configured for."""
-    query = "select reply_content from sms.replies order by 1"
     airflow.environment["PIPELINES__SMS_REPLIES__DESTINATION_TYPE"] = request.param
-    if request.param == "duckdb":
-        database = str(airflow.folder / "replies.duckdb")
-        airflow.environment["DESTINATION__DUCKDB__CREDENTIALS"] = database
-
-        def from_duckdb() -> list[str]:
-            with duckdb.connect(database, read_only=True) as connection:
-                return [content for (content,) in connection.execute(query).fetchall()]
-
-        yield from_duckdb
-        return
-    if not POSTGRES:
-        pytest.skip("TEST_POSTGRES_DSN names no PostgreSQL database")
-    airflow.environment["DESTINATION__POSTGRES__CREDENTIALS"] = POSTGRES
-
-    def in_postgres(sql: str) -> list[str]:
-        code = f"""
-import json, psycopg2
-with psycopg2.connect({POSTGRES!r}) as connection, connection.cursor() as cursor:
-    cursor.execute({sql!r})
-    print(json.dumps([row[0] for row in cursor.fetchall()] if cursor.description else []))
-"""
-        rows: list[str] = json.loads(python(code, airflow.environment))
-        return rows
-
-    drop = "drop schema if exists sms cascade; drop schema if exists sms_staging cascade"
-    in_postgres(drop)
-    yield lambda: sorted(in_postgres(query))
-    in_postgres(drop)
+    if request.param == "postgres":
+        postgres: PostgresWarehouse = request.getfixturevalue("postgres")
+        airflow.environment |= postgres.server.environment
+        return postgres.contents
+    warehouse = Warehouse(airflow.folder)
+    airflow.environment["DESTINATION__DUCKDB__CREDENTIALS"] = str(warehouse.database)
+    return warehouse.contents
 
 
 def replies(first: int, last: int) -> list[dict[str, Any]]:
