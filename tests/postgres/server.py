@@ -81,6 +81,11 @@ class PostgresServer:
         }
         return {f"DESTINATION__POSTGRES__CREDENTIALS__{name}": value for name, value in credentials.items()}
 
+    @property
+    def url(self) -> str:
+        """The same in one line."""
+        return f"postgresql://{self.user}:{self.password}@127.0.0.1:{self.port}/{self.database}"
+
     def create_database(self) -> None:
         """An empty database, which `environment` then leads to."""
         self.database = f"warehouse_{next(self._numbers)}"

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 import pytest
 import s3fs
 
-from sms_source import object_storage
 from sms_source.simulator import SimulatorProcess
 from tests.s3.proxy import Proxy
 
@@ -49,12 +48,6 @@ server.start()
 print(server.get_host_and_port()[1], flush=True)
 sys.stdin.read()
 """
-
-
-@pytest.fixture(autouse=True)
-def short_lease(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A lease of this process ends soon, so that a test need not wait for it."""
-    monkeypatch.setattr(object_storage, "LEASE_SECONDS", 1.5)
 
 
 @pytest.fixture
