@@ -1,6 +1,6 @@
 """Measures how fast the main job drains a queue whose answers go into an object store first.
 
-    python -m tests.s3.throughput --workers 16 --delays 0 0.03 0.1
+    python -m tests.s3.throughput --workers 16 --delays 0.03 0.1
 
 The store is moto's server on this machine, in Python: a slow one. A delay, in seconds, is added to each of
 its answers, as the way to a store in another place adds one; a pull waits for two of them. The rate is that
@@ -63,7 +63,7 @@ def main() -> None:
     )
     parser.add_argument("--replies", type=int, default=20_000, metavar="N")
     parser.add_argument("--workers", type=int, default=16, metavar="N")
-    parser.add_argument("--delays", type=float, nargs="*", default=[0.0, 0.03, 0.1], metavar="SECONDS")
+    parser.add_argument("--delays", type=float, nargs="*", default=[0.03, 0.1], metavar="SECONDS")
     options = parser.parse_args()
     print(f"{options.replies:,} replies, {options.workers} workers")
     print(
