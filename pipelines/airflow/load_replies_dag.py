@@ -126,7 +126,7 @@ def _run() -> dict[str, Any]:
         raise InterruptedError(
             "Stopped by a signal before the queues were empty. The next run loads the rest."
         )
-    return _as_dict(summary)
+    return summary.as_dict()
 
 
 def _required(key: str, expected: str) -> str:
@@ -166,18 +166,6 @@ def _keys_of_connection() -> dict[str, Any]:
     if token := connection.extra_dejson.get("token"):
         keys["token"] = token
     return {"credentials": keys}
-
-
-def _as_dict(summary: Any) -> dict[str, Any]:
-    """The summary as JSON can hold it: for the next task, or whoever watches."""
-    names = ("requests", "pulls", "replies", "rejected", "in_doubt", "at_risk", "rate_limited")
-    newest = max((report.newest for report in summary.reports if report.newest), default=None)
-    return {
-        **{name: summary.total(name) for name in names},
-        "newest_reply": newest and newest.isoformat(),
-        "destination": summary.pipeline.destination.destination_name,
-        "dataset": summary.pipeline.dataset_name,
-    }
 
 
 load_replies_dag()
