@@ -20,7 +20,7 @@ KILLS = 1000
 # How many rounds `make soak` follows the queues.
 ROUNDS = 2000
 
-.PHONY: help install demo test test-lowest test-crash test-postgres install-s3 test-s3 test-workflows test-lakehouse test-airflow test-thorough crash soak check format constraints clean
+.PHONY: help install demo test test-lowest test-crash test-postgres install-s3 test-s3 test-workflows test-lakehouse test-airflow test-thorough crash soak bench check format constraints clean
 
 help: ## this list
 	@echo "make TARGET, with Python $$($(PYTHON) -c 'import sys; print(sys.version.split()[0])' 2>&1)"
@@ -98,6 +98,10 @@ crash: install ## kills the job KILLS times (1,000) and looks whether anything w
 soak: install ## follows the queues for ROUNDS rounds (2,000) and looks whether anything grows; needs Linux
 	@$(VENV)/bin/python -m tests.soak.soak --rounds $(ROUNDS) $(ARGS)
 
+bench: install ## this connector beside four others, and its bars: an hour; writes docs/benchmark.md
+	@$(PIP) install -c "$(PINS)" --no-build-isolation -e ".[bench]"
+	@$(VENV)/bin/python -m tests.benchmark $(ARGS)
+
 check: install ## format, lint, types, dependencies, workflows, the examples, and the wheel that a user gets
 	$(VENV)/bin/python -m ruff format --check $(SOURCES)
 	$(VENV)/bin/python -m ruff check $(SOURCES)
@@ -147,7 +151,7 @@ constraints: ## makes the constraints files anew (needs Python 3.10 and 3.11)
 		echo "Making $$1 ..."; \
 		$$2 -m venv --clear "$$folder/venv"; \
 		pip="$$folder/venv/bin/python -m pip --disable-pip-version-check"; \
-		$$pip install -q --upgrade --upgrade-strategy eager --only-binary=:all: -c "$$3" ".[dev,test-s3]"; \
+		$$pip install -q --upgrade --upgrade-strategy eager --only-binary=:all: -c "$$3" ".[dev,test-s3,bench]"; \
 		{ \
 			echo "# Made by \`make constraints\`, with $$($$2 -V): $$4."; \
 			$$pip freeze -q --all --exclude pip --exclude tencent-sms-replies; \
@@ -159,6 +163,6 @@ constraints: ## makes the constraints files anew (needs Python 3.10 and 3.11)
 	freeze constraints-lowest.txt "$(PYTHON_310)" "$$folder/lowest" "the lower bounds of pyproject.toml, for Python 3.10 to 3.13"
 
 clean: ## removes what the targets above made: environments, caches, the demo's database and journal
-	@rm -rf .venv .venv-lowest .venv-lakehouse .venv-airflow build dist htmlcov .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	@rm -rf .venv .venv-lowest .venv-lakehouse .venv-airflow .venv-singer .venv-airbyte build dist htmlcov .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	@rm -rf .coverage .coverage.* sms_replies_demo.duckdb sms_replies_demo.duckdb.wal sms_journal_demo
 	@find $(SOURCES) -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -29,7 +29,7 @@ if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
     # Nothing of what is imported is ever garbage; to look for it there takes half the time of an empty run.
     gc.disable()
-    # Arrow, and glibc for each thread, keep what is freed for themselves: 60 MB, and some more with each package.
+    # Arrow, and glibc for each thread, keep what is freed for themselves: 60 MB, and more with each package.
     os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
     with suppress(AttributeError, OSError):  # another C library than glibc
         ctypes.CDLL(None).mallopt(-8, 1)  # M_ARENA_MAX

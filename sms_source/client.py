@@ -81,7 +81,9 @@ class SmsClient:
         # the URL and the headers, the adapter, the proxies and the certificates that the environment names.
         self._blank = requests.Request("POST", url, headers=self._session.headers).prepare()
         self._adapter = self._session.get_adapter(url)
-        self._environment = self._session.merge_environment_settings(url, {}, True, None, None)
+        self._environment: Mapping[str, Any] = self._session.merge_environment_settings(
+            url, proxies={}, stream=True, verify=None, cert=None
+        )
 
     @classmethod
     def of(cls, options: SmsSourceConfiguration) -> "SmsClient":

@@ -38,10 +38,13 @@ one would never load; dlt drops it on the way to others."""
 _PRUNING = ("duckdb",)
 """Kinds of destinations known to pass over the parts of a table in which a timestamp can't be."""
 
-_SAME_REPLIES = "pulled_at in (select pulled_at from {staging_table}) and reply_id in (select reply_id from {staging_table})"
-"""The rows that a merge deletes, as dlt would by `reply_id` alone: a reply has one `pulled_at`, that of its answer.
-With it, only the newest part of the table is read: loading 10,000 replies into 10 million took a second
-less (measured)."""
+_SAME_REPLIES = (
+    "pulled_at in (select pulled_at from {staging_table}) "
+    "and reply_id in (select reply_id from {staging_table})"
+)
+"""The rows that a merge deletes, as dlt would by `reply_id` alone: a reply has one `pulled_at`, that of its
+answer. With it, only the newest part of the table is read: loading 10,000 replies into 10 million took a
+second less (measured)."""
 
 _REMEDIES = {
     "filesystem": "Have Delta tables: pipeline.run(sms_source(), table_format='delta'). The main job does.",

@@ -15,7 +15,7 @@ GUARD_SECONDS = 0.02
 """Added to the second, for what a request's way to the server may take longer than another's."""
 
 SPREAD = 0.8
-"""Of a second, over which its requests are spread: of a burst, more would be on their way when a machine dies."""
+"""Of a second, over which its requests are spread: of a burst, a machine that dies would lose more."""
 
 
 class RateLimiter:

@@ -37,7 +37,7 @@ def test_no_second_sees_more_than_the_rate(per_second: int, pauses: list[tuple[f
 
 
 def test_a_leave_that_is_not_used_yet_is_given_to_nobody_else() -> None:
-    """A slow disk holds requests back, which then go out all at once: they must still be no more than the rate."""
+    """A slow disk holds requests back, which then go out at once: no more than the rate, even so."""
     clock = Clock()
     limiter = RateLimiter(3, clock=clock.read, sleep=clock.sleep)
     for _ in range(3):

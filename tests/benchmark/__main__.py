@@ -26,7 +26,9 @@ def main() -> int:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--bars", nargs="+", choices=bars.PARTS, metavar="BAR", help=f"of {', '.join(bars.PARTS)}")
+    parser.add_argument(
+        "--bars", nargs="+", choices=bars.PARTS, metavar="BAR", help=f"of {', '.join(bars.PARTS)}"
+    )
     parser.add_argument("--quick", action="store_true", help="see that all works")
     parser.add_argument("--resolve", action="store_true", help="make the contenders' constraints anew")
     args = parser.parse_args()

@@ -1,6 +1,5 @@
 """All contenders, one after the other, with the same work; and what a kill half way costs each."""
 
-import shutil
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -80,5 +79,4 @@ def losses(
             }
         )
         tell(f"killed half way: {contender.name} has lost {results[-1]['lost']:,} replies")
-        shutil.rmtree(folder)
     return results

@@ -23,9 +23,9 @@ def _page(results: Sequence[Result], losses: Sequence[Result], bars: Sequence[Ba
     lines = [
         "# Benchmark",
         "",
-        "Written by `make bench` from one run, which anyone can repeat: every contender in turn, round after round,",
-        "against the same simulator of the API on the same machine "
-        f"({os.cpu_count()} cores, Python {platform.python_version()}). Median (least to most).",
+        "Written by `make bench` from one run, which anyone can repeat: every contender in turn, round after",
+        f"round, against the same simulator, on {os.cpu_count()} cores with Python {platform.python_version()}.",
+        "Median (least to most).",
         "",
         "![Replies a second and CPU of each contender](benchmark.svg)",
     ]
@@ -52,7 +52,8 @@ def _page(results: Sequence[Result], losses: Sequence[Result], bars: Sequence[Ba
             lines.append(f"| {contender} | {' | '.join(cells)} |")
     lines += [
         "",
-        "Of a pipe, the memory of its programs is added up; of a program that starts others, it is the largest's.",
+        "Of a pipe, the memory of its programs is added up; of a program that starts others, it is the",
+        "largest's.",
         "",
         f"## Killed half way: {losses[0]['replies']:,} replies, then run again to the end",
         "",
@@ -100,9 +101,7 @@ def plot(path: Path, results: Sequence[Result]) -> None:
     figure, axes = plt.subplots(1, len(panels), figsize=(10, 3), sharey=True, layout="constrained")
     for axis, (setting, name, title) in zip(axes, panels, strict=True):
         for row, contender in enumerate(dict.fromkeys(result["contender"] for result in results)):
-            values = [
-                r[name] for r in results if r["contender"] == contender and r["setting"] == setting
-            ]
+            values = [r[name] for r in results if r["contender"] == contender and r["setting"] == setting]
             middle = statistics.median(values)
             spread = [[middle - min(values)], [max(values) - middle]]
             axis.barh(contender, middle, xerr=spread, color="#2a6f97" if row == 0 else "#a9b4bd")

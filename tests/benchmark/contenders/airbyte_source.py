@@ -8,7 +8,8 @@ from airbyte_cdk.entrypoint import launch
 from airbyte_cdk.models import ConnectorSpecification
 from airbyte_cdk.sources import AbstractSource
 from airbyte_cdk.sources.streams import Stream
-from sdk_client import pages
+
+from tests.benchmark.contenders.sdk_client import pages
 
 FIELDS = ("ExtendCode", "CountryCode", "PhoneNumber", "SubscriberNumber", "SignName", "ReplyContent")
 

@@ -2,7 +2,8 @@
 
 import duckdb
 import pandas as pd
-from sdk_client import pages
+
+from tests.benchmark.contenders.sdk_client import pages
 
 
 def main() -> None:

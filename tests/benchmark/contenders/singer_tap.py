@@ -3,9 +3,10 @@
 from collections.abc import Iterable
 from typing import Any
 
-from sdk_client import pages
 from singer_sdk import Stream, Tap
 from singer_sdk import typing as th
+
+from tests.benchmark.contenders.sdk_client import pages
 
 
 class RepliesStream(Stream):
