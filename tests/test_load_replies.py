@@ -450,7 +450,7 @@ def test_a_second_signal_stops_at_once_and_loses_nothing_journaled(
     configured: SimulatorProcess, warehouse: Warehouse, job: Job
 ) -> None:
     """What was in flight is in doubt, what had arrived is loaded by the next run."""
-    configured.configure(latency=1.5)
+    configured.configure(latency=4.0)
     configured.enqueue(APP, [a_reply(str(n)) for n in range(500)])
     process = start_job()
     wait_until(lambda: configured.stats().pulls >= 2)

@@ -24,7 +24,7 @@ def _page(results: Sequence[Result], losses: Sequence[Result], bars: Sequence[Ba
         "# Benchmark",
         "",
         "Written by `make bench` from one run, which anyone can repeat: every contender in turn, round after",
-        f"round, against the same simulator, on {os.cpu_count()} cores with Python {platform.python_version()}.",
+        f"round, against the same simulator ({os.cpu_count()} cores, Python {platform.python_version()}).",
         "Median (least to most).",
         "",
         "![Replies a second and CPU of each contender](benchmark.svg)",
