@@ -18,7 +18,8 @@ import warnings
 import dlt
 
 from pipelines import load_replies
-from tests.crash.job import MAIN_JOB
+from sms_source import settings
+from tests.crash.job import MAIN_JOB, PACKAGE_REPLIES
 
 # What a job imports in the course of its run. Not duckdb, though it takes 50 ms: it starts a thread, and a
 # process is forked safely only while it has one.
@@ -39,6 +40,8 @@ def main() -> int:
     alone = threading.active_count() == 1 and "duckdb" not in sys.modules
     if not alone:
         raise RuntimeError("a process with threads can't be forked")
+    if number := os.environ.get(PACKAGE_REPLIES):
+        settings.PACKAGE_REPLIES = int(number)
     for line in sys.stdin:
         request = json.loads(line)
         reader, writer = os.pipe()

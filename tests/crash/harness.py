@@ -38,6 +38,7 @@ from sms_source.simulator import SimulatorProcess
 from tests.crash.job import (
     ABORT_PACKAGES,
     MAIN_SCRIPT,
+    PACKAGE_REPLIES,
     ROOT,
     Folders,
     ForkServer,
@@ -78,6 +79,8 @@ class Options:
     journal_url: of a journal in an object store, which takes its credentials from the environment.
     latency: of the simulator's answers, in seconds; None draws one for each run.
     replies: the most that arrive for an application before a run.
+    package_replies: after which a job that was not started the plain way closes a load package, and pulls
+        for the next one while dlt loads; None for the job's own number.
     """
 
     kills: int = 100
@@ -93,6 +96,7 @@ class Options:
     journal_url: str | None = None
     latency: float | None = None
     replies: int = 120
+    package_replies: int | None = None
 
 
 @dataclass
@@ -456,6 +460,7 @@ class Harness:
             "DLT_DATA_DIR": str(self._folders.dlt),
             "PYTHONPATH": str(ROOT),
             "RUNTIME__DLTHUB_TELEMETRY": "false",
+            PACKAGE_REPLIES: str(options.package_replies or ""),
             # A process is forked safely only while it has one thread.
             "OPENBLAS_NUM_THREADS": "1",
         }
@@ -482,6 +487,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--journal-url", default=defaults.journal_url, metavar="URL")
     parser.add_argument("--latency", type=float, metavar="SECONDS")
     parser.add_argument("--replies", type=int, default=defaults.replies, metavar="N")
+    parser.add_argument("--package-replies", type=int, metavar="N")
     options = Options(**vars(parser.parse_args(arguments)))
     print(f"python -m tests.crash.harness {_as_arguments(options)}", flush=True)
     report = run(options, progress=lambda line: print(line, file=sys.stderr, flush=True))

@@ -17,6 +17,9 @@ import fsspec
 ROOT = Path(__file__).resolve().parents[2]
 MAIN_SCRIPT = ROOT / "pipelines" / "load_replies.py"
 
+# The variable that tells a fork server after how many replies its jobs close a load package.
+PACKAGE_REPLIES = "TEST_PACKAGE_REPLIES"
+
 # What a fork server can run.
 MAIN_JOB = "main job"
 ABORT_PACKAGES = "abort packages"
