@@ -41,6 +41,12 @@ class Summary:
         return time.monotonic() - self.started_at
 
     @property
+    def requests_per_second(self) -> float:
+        """While there was pulling."""
+        seconds = sum(report.seconds for report in self.reports)
+        return round(self.total("requests") / seconds, 1) if seconds else 0.0
+
+    @property
     def is_notable(self) -> bool:
         """Whether there was anything but empty queues."""
         return bool(self.total("pulls")) or any(report.failures for report in self.reports)
@@ -64,6 +70,7 @@ class Summary:
         destination = self.pipeline.destination
         return {
             **{name: self.total(name) for name in counts},
+            "requests_per_second": self.requests_per_second,
             "replies_by_application": self.replies_by_application,
             "newest_reply": newest.strftime("%Y-%m-%dT%H:%M:%SZ") if newest else None,
             "newest_reply_age_seconds": _age_in_seconds(newest) if newest else None,
@@ -86,7 +93,8 @@ class Summary:
                 yield f"  application {app_id}  {number:>11,}"
             if newest := self.newest_reply:
                 yield f"  newest reply  {newest:%Y-%m-%d %H:%M:%S} UTC ({_age(newest)} old)"
-            yield f"  pulls         {self.total('pulls'):,} in the ledger, of {requests}"
+            rate = f"{self.requests_per_second:.0f} a second"
+            yield f"  pulls         {self.total('pulls'):,} in the ledger, of {requests} ({rate})"
         if in_doubt := self.total("in_doubt"):
             yield (
                 f"  WARNING: {_count(in_doubt, 'pull')} in doubt, "

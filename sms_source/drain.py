@@ -41,6 +41,7 @@ class DrainReport:
     """What a drain did; filled while it goes on, complete when its pulls are loaded.
 
     requests: sent to the API, whatever came of them.
+    seconds: from the first request to the last answer.
     pulls: that handed out replies or are in doubt, by application id: the rows of the ledger.
     replies: rows for `replies`, by application id; what the journal gives again too.
     rejected: records that did not fit.
@@ -53,6 +54,7 @@ class DrainReport:
     """
 
     requests: int = 0
+    seconds: float = 0.0
     pulls: Counter[str] = field(default_factory=Counter)
     replies: Counter[str] = field(default_factory=Counter)
     rejected: int = 0
@@ -126,6 +128,7 @@ class Drain:
         self._working = 0
         self._results: queue.Queue[Pull | None] = queue.Queue(maxsize=PULLS_AHEAD)
         self._first: Pull | None = None
+        self._started_at = 0.0
 
     @property
     def drain_id(self) -> str:
@@ -134,6 +137,7 @@ class Drain:
 
     def start(self) -> None:
         """Starts pulling, some way ahead of whoever reads."""
+        self._started_at = time.monotonic()
         self._start_worker()
 
     def begin(self) -> bool:
@@ -192,6 +196,7 @@ class Drain:
             self._working -= 1
             last = self._working == 0
         if last:
+            self.report.seconds = time.monotonic() - self._started_at
             self.report.drained = all(q.done for q in self._queues) and not self.report.failures
             self._results.put(None)
 

@@ -28,6 +28,7 @@ def test_the_counts_are_json(configured: SimulatorProcess, warehouse: Warehouse)
     assert json.loads(json.dumps(summary)) == summary
     assert 60 <= summary.pop("newest_reply_age_seconds") < 300
     assert summary.pop("seconds") > 0
+    assert summary.pop("requests_per_second") > 0
     assert summary == {
         "requests": 3,
         "pulls": 2,
