@@ -98,7 +98,7 @@ crash: install ## kills the job KILLS times (1,000) and looks whether anything w
 soak: install ## follows the queues for ROUNDS rounds (2,000) and looks whether anything grows; needs Linux
 	@$(VENV)/bin/python -m tests.soak.soak --rounds $(ROUNDS) $(ARGS)
 
-bench: install ## this connector beside four others, and its bars: an hour; writes docs/benchmark.md
+bench: install ## this connector beside four others, and its bars: 20 minutes; writes docs/benchmark.md
 	@$(PIP) install -c "$(PINS)" --no-build-isolation -e ".[bench]"
 	@$(VENV)/bin/python -m tests.benchmark $(ARGS)
 
