@@ -166,7 +166,7 @@ class JsonOutput:
         print(json.dumps({"time": _iso(time.time()), **fields}, ensure_ascii=False), flush=True)
 
 
-class _JsonHandler(logging.StreamHandler[Any]):
+class _JsonHandler(logging.StreamHandler):  # type: ignore[type-arg]  # a type alone in Python 3.10
     """Formats by itself, as dlt gives the handler of its logger a formatter of its own."""
 
     def format(self, record: logging.LogRecord) -> str:
