@@ -9,7 +9,7 @@ from typing import Any
 
 import dlt
 
-from sms_source import DrainReport
+from sms_source import DrainReport, acknowledgement
 
 
 @dataclass
@@ -112,8 +112,7 @@ class Summary:
 
 def _newest_ever(pipeline: dlt.Pipeline) -> datetime | None:
     """The newest `ReplyTime` that the pipeline has loaded, from dlt's state of the cursor."""
-    source: Any = pipeline.state.get("sources", {}).get("sms_source", {})
-    replies = source.get("resources", {}).get("replies", {})
+    replies = acknowledgement.state_of(pipeline, "replies")
     newest: datetime | None = replies.get("incremental", {}).get("ReplyTime", {}).get("last_value")
     return newest
 

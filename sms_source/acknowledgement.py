@@ -18,13 +18,13 @@ from dlt.destinations.exceptions import DatabaseUndefinedRelation
 from sms_source.journal import Journal
 
 State = Mapping[str, Any]
-"""Of the resource `drain`: `drains`, the ids, and `load_id`, that of the package that brought them."""
+"""Of a resource. That of `drain`: `drains`, the ids, and `load_id`, that of the package that brought them."""
 
 
-def state_of(pipeline: dlt.Pipeline) -> State:
+def state_of(pipeline: dlt.Pipeline, resource: str = "drain") -> State:
     """The state that the next run starts with; empty before the first."""
     source: Any = pipeline.state.get("sources", {}).get("sms_source", {})
-    state: State = source.get("resources", {}).get("drain", {})
+    state: State = source.get("resources", {}).get(resource, {})
     return state
 
 

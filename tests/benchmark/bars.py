@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
-from typing import Any
 
 import duckdb
 
@@ -47,7 +46,6 @@ class Bar:
     """A bar, and what was measured: a value a round.
 
     bound: what the median must reach; at least or, with `at_most`, at most.
-    notes: what the values were made of.
     """
 
     name: str
@@ -55,7 +53,6 @@ class Bar:
     at_most: bool
     values: list[float] = field(default_factory=list)
     unit: str = ""
-    notes: dict[str, Any] = field(default_factory=dict)
 
     @property
     def value(self) -> float:
@@ -73,10 +70,6 @@ class Bar:
         sign = "≤" if self.at_most else "≥"
         met = "met   " if self.is_met else "MISSED"
         return f"{met}  {self.name}: {self.value:.3g}{self.unit} ({sign} {self.bound:g}; {spread})"
-
-    def to_json(self) -> dict[str, Any]:
-        """The bar, for a file."""
-        return {**vars(self), "value": self.value, "is_met": self.is_met}
 
 
 class Workshop:
@@ -120,20 +113,16 @@ def ceiling(workshop: Workshop, scale: Scale) -> list[Bar]:
         rate.values.append(pulled.rate / CEILING)
         refused.values.append(pulled.refused / pulled.requests)
         whole.values.append(usage.seconds / (scale.ceiling / CEILING))
-        whole.notes = {"seconds": usage.seconds, "pull_seconds": pulled.seconds, "requests": pulled.requests}
     return [rate, refused, whole]
 
 
 def cpu(workshop: Workshop, scale: Scale) -> list[Bar]:
     """CPU seconds a reply, beside a textbook dlt resource."""
     bar = Bar("CPU a reply, a textbook dlt resource over ours", 6, at_most=False)
-    ours: list[float] = []
-    theirs: list[float] = []
     for _ in range(scale.rounds):
-        ours.append(workshop.drain(OURS, UNLIMITED, scale.cpu)[0].cpu_seconds)
-        theirs.append(workshop.drain(TEXTBOOK, UNLIMITED, scale.cpu)[0].cpu_seconds)
-        bar.values.append(theirs[-1] / ours[-1])
-    bar.notes = {"our_cpu_seconds": ours, "their_cpu_seconds": theirs, "replies": scale.cpu}
+        ours = workshop.drain(OURS, UNLIMITED, scale.cpu)[0].cpu_seconds
+        theirs = workshop.drain(TEXTBOOK, UNLIMITED, scale.cpu)[0].cpu_seconds
+        bar.values.append(theirs / ours)
     return [bar]
 
 
@@ -155,15 +144,12 @@ def table(workshop: Workshop, scale: Scale) -> list[Bar]:
     full = workshop.a_folder()
     workshop.drain(OURS, UNLIMITED, 1, full)
     fill(full / OURS.database, scale.table_rows)
-    seconds: dict[str, list[float]] = {"none": [], "full": []}
     for _ in range(scale.rounds):
         empty = workshop.a_folder()
         workshop.drain(OURS, UNLIMITED, 1, empty)
-        for name, folder in (("none", empty), ("full", full)):
-            usage, _ = workshop.drain(OURS, UNLIMITED, scale.table, folder)
-            seconds[name].append(usage.seconds)
-        bar.values.append(seconds["full"][-1] / seconds["none"][-1])
-    bar.notes = {"seconds": seconds}
+        into_none, _ = workshop.drain(OURS, UNLIMITED, scale.table, empty)
+        into_full, _ = workshop.drain(OURS, UNLIMITED, scale.table, full)
+        bar.values.append(into_full.seconds / into_none.seconds)
     return [bar]
 
 
@@ -204,17 +190,13 @@ def small(workshop: Workshop, scale: Scale) -> list[Bar]:
     """The fixed cost of a run with 100 replies, beside the least that dlt can do."""
     bar = Bar("a run of 100 replies over a bare dlt pipeline of 100 dicts", 1.3, at_most=True)
     ours, bare = workshop.a_folder(), workshop.a_folder()
-    seconds: dict[str, list[float]] = {"ours": [], "bare": []}
     with source(UNLIMITED) as queue:
         for is_warm in _warm(scale.small_rounds):
             queue.enqueue(100)
             our_usage = OURS.start(ours, queue).wait()
             bare_usage = measure([[python(), str(SCRIPTS / "bare_dlt.py")]], bare, environment(bare))
             if is_warm:
-                seconds["ours"].append(our_usage.seconds)
-                seconds["bare"].append(bare_usage.seconds)
                 bar.values.append(our_usage.seconds / bare_usage.seconds)
-    bar.notes = {"seconds": seconds}
     return [bar]
 
 
@@ -222,16 +204,12 @@ def empty(workshop: Workshop, scale: Scale) -> list[Bar]:
     """The fixed cost of the run that happens most: nobody has replied."""
     bar = Bar("a run on an empty queue over `import dlt`", 2, at_most=True)
     folder = workshop.a_folder()
-    seconds: dict[str, list[float]] = {"ours": [], "import dlt": []}
     with source(UNLIMITED) as queue:
         for is_warm in _warm(scale.small_rounds):
             usage = OURS.start(folder, queue).wait()
             import_usage = measure([[python(), "-c", "import dlt"]], folder, environment(folder))
             if is_warm:
-                seconds["ours"].append(usage.seconds)
-                seconds["import dlt"].append(import_usage.seconds)
                 bar.values.append(usage.seconds / import_usage.seconds)
-    bar.notes = {"seconds": seconds}
     return [bar]
 
 
