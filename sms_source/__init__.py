@@ -23,8 +23,9 @@ from dlt.extract import DltResource
 from sms_source import acknowledgement, settings
 from sms_source.configuration import SmsSourceConfiguration
 from sms_source.credentials import TencentCloudCredentials
-from sms_source.drain import Drain, DrainReport
+from sms_source.drain import Drain
 from sms_source.journal import Journal
+from sms_source.report import DrainReport
 
 __all__ = ["DrainReport", "TencentCloudCredentials", "sms_source"]
 

@@ -6,14 +6,10 @@ reader. A worker never repeats a request whose outcome is in doubt: pulling agai
 
 import logging
 import queue
-import random
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
-from datetime import datetime
 
 from sms_source.answers import Answer
 from sms_source.client import RawAnswer, SmsClient
@@ -21,72 +17,18 @@ from sms_source.configuration import SmsSourceConfiguration
 from sms_source.errors import (
     InDoubtError,
     JournalError,
-    NotExecutedError,
     PullError,
     SmsSourceError,
     error_for,
 )
+from sms_source.fan_out import FanOut
 from sms_source.journal import JournalDrain, Pull
 from sms_source.rate import account_rate
-from sms_source.settings import MAX_IN_DOUBT, MAX_NOT_EXECUTED, PULLS_AHEAD
+from sms_source.reply_queue import ReplyQueue
+from sms_source.report import DrainReport
+from sms_source.settings import PULLS_AHEAD
 
 logger = logging.getLogger(__name__)
-
-BACKOFF_SECONDS = 0.25
-LONGEST_BACKOFF_SECONDS = 15.0
-
-
-@dataclass
-class DrainReport:
-    """What a drain did; filled while it goes on, complete when its pulls are loaded.
-
-    requests: sent to the API, whatever came of them.
-    seconds: from the first request to the last answer.
-    pulls: that handed out replies or are in doubt, by application id: the rows of the ledger.
-    replies: rows for `replies`, by application id; what the journal gives again too.
-    rejected: records that did not fit.
-    in_doubt: pulls whose outcome nobody can know, those of an earlier process too.
-    at_risk: the most replies that these can have lost.
-    newest: the newest `ReplyTime`.
-    rate_limited: requests that the API refused for its rate.
-    failures: what ended the drain of an application before its queue was empty.
-    drained: whether every queue was seen empty.
-    """
-
-    requests: int = 0
-    seconds: float = 0.0
-    pulls: Counter[str] = field(default_factory=Counter)
-    replies: Counter[str] = field(default_factory=Counter)
-    rejected: int = 0
-    in_doubt: int = 0
-    at_risk: int = 0
-    newest: datetime | None = None
-    rate_limited: int = 0
-    failures: list[Exception] = field(default_factory=list)
-    drained: bool = False
-
-    def raise_for_failure(self) -> None:
-        """Raises what ended the drain, if anything did; call it after the load."""
-        if self.failures:
-            raise self.failures[0]
-
-
-class _Queue:
-    """The queue of one application: how many pulls it may have in flight, and whether it is done."""
-
-    def __init__(self, sms_sdk_app_id: str) -> None:
-        self.sms_sdk_app_id = sms_sdk_app_id
-        self.in_flight = 0
-        self.fanned_out = False
-        self.done = False
-        self.resume_at = 0.0
-        self.not_executed = 0
-        self.in_doubt = 0
-        # Pulls that were in flight together fail together: they count as one failure in a row.
-        self.failures = 0
-
-    def wants(self, now: float) -> bool:
-        return not self.done and now >= self.resume_at and (self.fanned_out or self.in_flight == 0)
 
 
 class Drain:
@@ -114,10 +56,11 @@ class Drain:
         self.report = report
         self._options = options
         self._journal = journal
-        self._queues = [_Queue(app_id) for app_id in options.sms_sdk_app_ids]
+        self._queues = [ReplyQueue(app_id) for app_id in options.sms_sdk_app_ids]
         self._limit = options.pull_limit
         self._most_replies = max(most_replies, self._limit)
         self._rate = account_rate(options.pulls_per_second)
+        self._fan_out = FanOut(options.pull_workers)
         self._stop = stop
         self._on_full = on_full
         self._replies = 0
@@ -126,6 +69,7 @@ class Drain:
         self._changed = threading.Condition()
         self._workers: list[threading.Thread] = []
         self._working = 0
+        self._waiting = 0
         self._results: queue.Queue[Pull | None] = queue.Queue(maxsize=PULLS_AHEAD)
         self._first: Pull | None = None
         self._started_at = 0.0
@@ -187,7 +131,9 @@ class Drain:
         try:
             with SmsClient.of(self._options) as client:
                 while (app := self._next()) is not None:
+                    began = time.thread_time()
                     pull = self._pull(client, app)
+                    self._fan_out.add(time.thread_time() - began)
                     if pull is not None:
                         self._results.put(pull)
         except Exception as error:  # noqa: BLE001 - a thread's failure must not cost what the others have pulled
@@ -195,12 +141,13 @@ class Drain:
         with self._changed:
             self._working -= 1
             last = self._working == 0
+            self._changed.notify_all()
         if last:
             self.report.seconds = time.monotonic() - self._started_at
             self.report.drained = all(q.done for q in self._queues) and not self.report.failures
             self._results.put(None)
 
-    def _next(self) -> _Queue | None:
+    def _next(self) -> ReplyQueue | None:
         """The next queue to pull from; waits for one; None when there is nothing more to do."""
         with self._changed:
             while True:
@@ -208,28 +155,35 @@ class Drain:
                     return None
                 now = time.monotonic()
                 ready = [q for q in self._queues if q.wants(now)]
-                if ready:
-                    app = min(ready, key=lambda q: q.in_flight)
-                    app.in_flight += 1
-                    if self._wants_worker():
-                        self._start_worker()
+                if ready and self._in_flight() < self._fan_out.width:
+                    app = min(ready, key=lambda q: (q.in_flight, q.pulls))
+                    app.pull_begins()
+                    self._call_another(now)
                     return app
-                waiting = [q for q in self._queues if not q.done]
-                if not waiting:
+                open_queues = [q for q in self._queues if not q.done]
+                if not open_queues:
                     return None
-                pause = min((q.resume_at - now for q in waiting if q.in_flight == 0), default=None)
+                pauses = [q.resume_at - now for q in open_queues if q.resume_at > now]
+                self._waiting += 1
                 # A stop from a signal handler can't notify: look for it now and then.
-                self._changed.wait(0.2 if pause is None else min(max(pause, 0.001), 0.2))
+                self._changed.wait(min([*pauses, 0.2]))
+                self._waiting -= 1
+
+    def _call_another(self, now: float) -> None:
+        """Has a worker that waits, or a new one, take the next pull, if one more may be in flight."""
+        if self._in_flight() < self._fan_out.width and any(q.wants(now) for q in self._queues):
+            if self._waiting:
+                self._changed.notify()
+            elif len(self._workers) < self._options.pull_workers:
+                self._start_worker()
+
+    def _in_flight(self) -> int:
+        return sum(q.in_flight for q in self._queues)
 
     def _is_enough(self) -> bool:
-        in_flight = sum(q.in_flight for q in self._queues)
-        return self._replies + (in_flight + 1) * self._limit > self._most_replies
+        return self._replies + (self._in_flight() + 1) * self._limit > self._most_replies
 
-    def _wants_worker(self) -> bool:
-        now = time.monotonic()
-        return len(self._workers) < self._options.pull_workers and any(q.wants(now) for q in self._queues)
-
-    def _pull(self, client: SmsClient, app: _Queue) -> Pull | None:
+    def _pull(self, client: SmsClient, app: ReplyQueue) -> Pull | None:
         """One pull, journaled; None when it handed nothing out."""
         failures = app.failures
         try:
@@ -267,7 +221,7 @@ class Drain:
     def _is_over(self) -> bool:
         return self._stop.is_set() or self._cancelled.is_set()
 
-    def _answered(self, app: _Queue, intent: Pull, raw: RawAnswer) -> Pull | None:
+    def _answered(self, app: ReplyQueue, intent: Pull, raw: RawAnswer) -> Pull | None:
         records = raw.answer.records
         answered = intent.answered(self._with_unique_request_id(raw.answer), raw.body)
         if records:
@@ -282,11 +236,7 @@ class Drain:
         with self._changed:
             self.report.requests += 1
             self._replies += len(records)
-            app.in_flight -= 1
-            app.not_executed = app.in_doubt = 0
-            app.done = app.done or not records
-            app.fanned_out = len(records) >= self._limit
-            self._changed.notify_all()
+            app.answered(len(records), self._limit)
         return answered if records else None
 
     def _with_unique_request_id(self, answer: Answer) -> Answer:
@@ -306,25 +256,15 @@ class Drain:
             self._fail_all(_journal_error("A pull in doubt could not be noted", failure))
         return pull
 
-    def _failed(self, app: _Queue, error: PullError, failures_before: int) -> None:
+    def _failed(self, app: ReplyQueue, error: PullError, failures_before: int) -> None:
         """Decides what follows a failed pull: the next one after a pause, or the end of the queue's drain."""
         with self._changed:
             self.report.requests += 1
             self.report.rate_limited += error.code.startswith("RequestLimitExceeded")
-            app.in_flight -= 1
-            app.fanned_out = False
-            if app.failures == failures_before:
-                app.failures += 1
-                if isinstance(error, NotExecutedError):
-                    app.not_executed += 1
-                elif isinstance(error, InDoubtError):
-                    app.in_doubt += 1
-                app.resume_at = time.monotonic() + _backoff(app.not_executed + app.in_doubt)
-            refused = not isinstance(error, (NotExecutedError, InDoubtError))
-            ends = refused or app.not_executed >= MAX_NOT_EXECUTED or app.in_doubt >= MAX_IN_DOUBT
-            if ends and not app.done:
+            was_done = app.done
+            ends = app.failed(error, failures_before)
+            if ends and not was_done:
                 self.report.failures.append(error)
-            app.done = app.done or ends
             self._changed.notify_all()
         if not ends:
             kind = "is in doubt" if isinstance(error, InDoubtError) else "was not executed"
@@ -336,7 +276,7 @@ class Drain:
                 extra={"fields": {"sms_sdk_app_id": app.sms_sdk_app_id, "error": error.code}},
             )
 
-    def _release(self, app: _Queue) -> None:
+    def _release(self, app: ReplyQueue) -> None:
         with self._changed:
             app.in_flight -= 1
             self._changed.notify_all()
@@ -348,12 +288,6 @@ class Drain:
                 self.report.failures.append(error)
             self._cancelled.set()
             self._changed.notify_all()
-
-
-def _backoff(failures: int) -> float:
-    """Seconds to wait after so many failures in a row: doubling, with jitter."""
-    pause: float = min(BACKOFF_SECONDS * 2 ** (failures - 1), LONGEST_BACKOFF_SECONDS)
-    return pause * random.uniform(0.5, 1.0)
 
 
 def _journal_error(what: str, error: OSError) -> JournalError:

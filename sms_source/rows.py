@@ -9,9 +9,9 @@ import pyarrow.compute as pc
 
 from sms_source import settings
 from sms_source.acknowledgement import load_id
-from sms_source.drain import DrainReport
 from sms_source.journal import Pull
 from sms_source.replies import Tables, known_new_columns, to_tables
+from sms_source.report import DrainReport
 
 
 def tables_of(pulls: Iterable[Pull], report: DrainReport) -> Iterator[Tables]:

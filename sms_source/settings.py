@@ -16,7 +16,8 @@ MAX_PULLS_PER_SECOND = 100
 """Requests a second that the API allows an account for this action."""
 
 PULL_WORKERS = 16
-"""Pulls in flight at most. 16 reach the API's ceiling up to a round trip of 160 ms."""
+"""Pulls in flight at most; how many are depends on the round trip. 16 reach the API's ceiling up to one of
+160 ms."""
 
 PULL_TIMEOUT = 30.0
 """Seconds that one pull may take, connecting and reading together."""

@@ -94,7 +94,7 @@ class TC3Auth(AuthBase):
 
 
 def _hmac(key: bytes, message: str) -> bytes:
-    return hmac.new(key, message.encode(), hashlib.sha256).digest()
+    return hmac.digest(key, message.encode(), "sha256")
 
 
 def _host(request: PreparedRequest) -> str:

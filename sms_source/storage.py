@@ -68,7 +68,7 @@ class LocalStorage:
         )
 
     def acquire(self) -> None:
-        self._make_folder(self.root)
+        self._make_folder(self.url)
         try:
             self._lock.acquire()
         except Timeout:
@@ -81,20 +81,21 @@ class LocalStorage:
         self._lock.release()
 
     def reserve(self, path: str, size: int) -> None:
-        target = self.root / path
-        self._make_folder(target.parent)
+        target = f"{self.url}/{path}"
+        folder = os.path.dirname(target)
+        self._make_folder(folder)
         descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, FILE_MODE)
         try:
             _allocate(descriptor, size)
         except OSError:
-            target.unlink()
+            os.unlink(target)
             raise
         finally:
             os.close(descriptor)
-        _flush_folder(target.parent)
+        _flush_folder(folder)
 
     def fill(self, path: str, final_path: str, content: bytes) -> None:
-        descriptor = os.open(self.root / path, os.O_WRONLY)
+        descriptor = os.open(f"{self.url}/{path}", os.O_WRONLY)
         try:
             view = memoryview(content)
             while view:
@@ -106,10 +107,9 @@ class LocalStorage:
         self.move(path, final_path)
 
     def write(self, path: str, content: bytes) -> None:
-        target = self.root / path
-        self._make_folder(target.parent)
         draft = f"{path}.new"
-        os.close(os.open(self.root / draft, os.O_WRONLY | os.O_CREAT, FILE_MODE))
+        self._make_folder(os.path.dirname(f"{self.url}/{path}"))
+        os.close(os.open(f"{self.url}/{draft}", os.O_WRONLY | os.O_CREAT, FILE_MODE))
         self.fill(draft, path, content)
 
     def read(self, path: str) -> bytes:
@@ -122,10 +122,11 @@ class LocalStorage:
             return []
 
     def move(self, path: str, new_path: str) -> None:
-        target = self.root / new_path
-        self._make_folder(target.parent)
-        os.replace(self.root / path, target)
-        _flush_folder(target.parent)
+        target = f"{self.url}/{new_path}"
+        folder = os.path.dirname(target)
+        self._make_folder(folder)
+        os.replace(f"{self.url}/{path}", target)
+        _flush_folder(folder)
 
     def remove(self, path: str) -> None:
         (self.root / path).unlink(missing_ok=True)
@@ -138,13 +139,18 @@ class LocalStorage:
         else:
             shutil.rmtree(target, ignore_errors=False) if target.exists() else None
 
-    def _make_folder(self, folder: Path) -> None:
+    def _make_folder(self, folder: str) -> None:
         """Creates a folder and its parents, each flushed into the one above it."""
-        if folder.is_dir():
+        if os.path.isdir(folder):
             return
-        self._make_folder(folder.parent)
-        folder.mkdir(mode=FOLDER_MODE, exist_ok=True)
-        _flush_folder(folder.parent)
+        parent = os.path.dirname(folder)
+        self._make_folder(parent)
+        try:
+            os.mkdir(folder, FOLDER_MODE)
+        except FileExistsError:
+            if not os.path.isdir(folder):
+                raise
+        _flush_folder(parent)
 
 
 def open_storage(url: str) -> Storage:
@@ -182,7 +188,7 @@ def _allocate(descriptor: int, size: int) -> None:
         os.posix_fallocate(descriptor, 0, size)
 
 
-def _flush_folder(folder: Path) -> None:
+def _flush_folder(folder: str) -> None:
     """Flushes a directory's entries: a rename counts after a power cut only once they are."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:

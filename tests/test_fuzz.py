@@ -352,7 +352,7 @@ def test_hostile_answers_end_in_the_warehouse(
     monkeypatch.chdir(folder)
     for name in ("DLT_DATA_DIR", "DLT_LOCAL_DIR", "DLT_PROJECT_DIR"):
         monkeypatch.setenv(name, str(folder))
-    monkeypatch.setattr("sms_source.drain.LONGEST_BACKOFF_SECONDS", 0.01)
+    monkeypatch.setattr("sms_source.reply_queue.LONGEST_BACKOFF_SECONDS", 0.01)
     bodies = [one if isinstance(one, bytes) else HEAD + b", ".join(one) + TAIL for one in answers]
     with Simulator([APP], page_size=1) as simulator:
         configure(simulator, monkeypatch)

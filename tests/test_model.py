@@ -230,7 +230,7 @@ def test_nothing_is_lost_and_nothing_doubled_in_any_order_of_events(
     own_folders: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Replies, faults, runs, exceptions, kills, replays, sweeps, lost and old working directories."""
-    monkeypatch.setattr("sms_source.drain.LONGEST_BACKOFF_SECONDS", 0.01)
+    monkeypatch.setattr("sms_source.reply_queue.LONGEST_BACKOFF_SECONDS", 0.01)
 
     class Example(Machine):
         def __init__(self) -> None:

@@ -329,6 +329,17 @@ def test_a_replay_of_nothing_makes_the_tables_too(configured: SimulatorProcess, 
     assert warehouse.contents() == ["a"]
 
 
+@pytest.mark.parametrize(("workers", "in_flight"), [(1, {1}), (8, set(range(2, 9)))])
+def test_a_long_queue_is_drained_by_several_pulls_at_once(
+    configured: SimulatorProcess, warehouse: Warehouse, workers: int, in_flight: set[int]
+) -> None:
+    """Over a network up to `pull_workers` are in flight, and each that is sees the empty queue at its end."""
+    configured.configure(latency=0.05)
+    configured.enqueue(APP, [a_reply() for _ in range(4_000)])
+    report = warehouse.run(pull_workers=workers)
+    assert report.requests - 40 in in_flight
+
+
 def test_an_error_after_the_first_answers_loads_them_first(
     configured: SimulatorProcess, warehouse: Warehouse, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -391,7 +402,7 @@ def test_a_queue_that_stays_refused_for_its_rate_ends_after_eight_pulls(
     configured: SimulatorProcess, warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nothing is lost by it, and nothing goes into the ledger."""
-    monkeypatch.setattr("sms_source.drain.LONGEST_BACKOFF_SECONDS", 0.02)
+    monkeypatch.setattr("sms_source.reply_queue.LONGEST_BACKOFF_SECONDS", 0.02)
     configured.fail_next("api_error", code="RequestLimitExceeded", times=8)
     with pytest.raises(PipelineStepFailed, match="RequestLimitExceeded"):
         warehouse.run()

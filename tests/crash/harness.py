@@ -95,7 +95,7 @@ class Options:
     destination: str = "duckdb"
     journal_url: str | None = None
     latency: float | None = None
-    replies: int = 120
+    replies: int = 300
     package_replies: int | None = None
 
 
