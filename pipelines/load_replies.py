@@ -48,6 +48,7 @@ from sms_source.client import SmsClient
 from sms_source.configuration import SECTIONS, SmsSourceConfiguration, check_names
 from sms_source.drain import Drain
 from sms_source.errors import ConfigurationError
+from sms_source.fan_out import FanOut
 from sms_source.journal import Journal
 
 SOURCE = "sms_source"
@@ -87,6 +88,7 @@ def load_replies(
     # dlt would leave its step at the first signal; here it ends pulling, and what was pulled is loaded.
     pipeline.runtime_config.intercept_signals = False
     following: list[Drain] = []
+    fan_out = FanOut(options.pull_workers)
 
     def new_drain() -> Drain:
         return Drain(
@@ -96,6 +98,7 @@ def load_replies(
             stop=stop or threading.Event(),
             report=DrainReport(),
             on_full=go_on,
+            fan_out=fan_out,
         )
 
     def go_on() -> None:

@@ -41,6 +41,7 @@ class Drain:
         stop: set by others to end pulling; what is in flight is still read.
         report: is filled.
         on_full: is called when all is read, if there may be more than `most_replies`.
+        fan_out: of the drains before this one; by default, how many pulls are in flight is found out anew.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class Drain:
         stop: threading.Event,
         report: DrainReport,
         on_full: Callable[[], None] = lambda: None,
+        fan_out: FanOut | None = None,
     ) -> None:
         self.report = report
         self._options = options
@@ -60,7 +62,7 @@ class Drain:
         self._limit = options.pull_limit
         self._most_replies = max(most_replies, self._limit)
         self._rate = account_rate(options.pulls_per_second)
-        self._fan_out = FanOut(options.pull_workers)
+        self._fan_out = fan_out or FanOut(options.pull_workers)
         self._stop = stop
         self._on_full = on_full
         self._replies = 0
@@ -131,10 +133,10 @@ class Drain:
         try:
             with SmsClient.of(self._options) as client:
                 while (app := self._next()) is not None:
-                    began = time.thread_time()
+                    began, cpu_began = time.monotonic(), time.thread_time()
                     pull = self._pull(client, app)
-                    self._fan_out.add(time.thread_time() - began)
                     if pull is not None:
+                        self._fan_out.add(time.monotonic() - began, time.thread_time() - cpu_began)
                         self._results.put(pull)
         except Exception as error:  # noqa: BLE001 - a thread's failure must not cost what the others have pulled
             self._fail_all(error)
@@ -174,7 +176,7 @@ class Drain:
         if self._in_flight() < self._fan_out.width and any(q.wants(now) for q in self._queues):
             if self._waiting:
                 self._changed.notify()
-            elif len(self._workers) < self._options.pull_workers:
+            elif len(self._workers) < self._fan_out.most:
                 self._start_worker()
 
     def _in_flight(self) -> int:

@@ -1,50 +1,40 @@
 """How many pulls are worth having in flight at once."""
 
 import threading
-import time
-from collections.abc import Callable
+from collections import deque
 
 SHARE = 0.4
 """Of one core, what pulling is to take at most. Python runs one thread at a time, and dlt needs it too."""
 
-SECONDS = 0.1
-"""Between two changes of the width: longer than pulling stands still while a table is made for dlt."""
+RECENT_PULLS = 32
+"""Pulls whose median counts: while dlt computes, a few take long, and wait for the interpreter alone."""
 
 
 class FanOut:
     """As many pulls side by side as the waiting of one leaves room for.
 
     A pull over a network waits for nearly all of its time, and then all that may be in flight are. Beside a
-    server without latency, threads would wait for each other alone, and pay for it: 16 of them take 1.6
-    times the CPU of one, to pull no faster (measured).
+    server without latency, threads would wait for each other alone, and pay for it: 16 of them take 1.3 to
+    1.6 times the CPU of one, to pull no faster (measured). Drains that follow one another share a fan-out.
 
     Args:
         most: pulls in flight at most.
-        clock: returns seconds that never go back.
     """
 
-    def __init__(self, most: int, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, most: int) -> None:
+        self.most = most
         self.width = 1
-        self._most = most
-        self._clock = clock
-        self._began = self._due = clock()
-        self._cpu_seconds = 0.0
-        self._pulls = 0
+        self._pulls: deque[tuple[float, float]] = deque(maxlen=RECENT_PULLS)
         self._lock = threading.Lock()
 
-    def add(self, cpu_seconds: float) -> None:
-        """Notes what a pull took of its thread's CPU, and widens or narrows when enough is known.
+    def add(self, seconds: float, cpu_seconds: float) -> None:
+        """Notes how long a pull took, and its thread's CPU.
 
-        A first pull alone says little, as it opens the connection.
+        The first alone says little, as it opens the connection.
         """
         with self._lock:
-            self._cpu_seconds += cpu_seconds
-            self._pulls += 1
-            now = self._clock()
-            if now < self._due or self._pulls < 2:
-                return
-            seconds = max(now - self._began, 1e-6)
-            share = max(self._cpu_seconds / seconds, 1e-6)
-            self.width = max(1, min(round(self.width * SHARE / share), self._most))
-            self._began, self._due = now, now + SECONDS
-            self._cpu_seconds, self._pulls = 0.0, 0
+            self._pulls.append((seconds, cpu_seconds))
+            count = len(self._pulls)
+            if count > 1:
+                usual, usual_cpu = sorted(self._pulls)[(count - 1) // 2]
+                self.width = max(1, min(round(SHARE * usual / max(usual_cpu, 1e-6)), self.most))

@@ -1,71 +1,61 @@
-"""How many pulls are in flight at once, with a server and a clock of the test's own."""
+"""How many pulls are in flight at once, with a server of the test's own."""
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sms_source.fan_out import SHARE, FanOut
+from sms_source.fan_out import RECENT_PULLS, FanOut
 
-CPU_SECONDS = 0.001
+CPU = 0.001
 
 
-class Server:
-    """Answers pulls side by side after a latency; the threads that read them run one at a time."""
+def width_after(fan_out: FanOut, latency: float, pulls: int = 1000) -> int:
+    """How many are in flight when so many pulls were made of a server that answers after this latency.
 
-    def __init__(self, latency: float, most: int) -> None:
-        self.latency = latency
-        self.now = 0.0
-        self.fan_out = FanOut(most, clock=lambda: self.now)
-
-    def pull(self, count: int) -> int:
-        """Has so many pulls made; returns how many are in flight then."""
-        for _ in range(count):
-            in_turn = (self.latency + CPU_SECONDS) / self.fan_out.width
-            self.now += max(CPU_SECONDS, in_turn)
-            self.fan_out.add(CPU_SECONDS)
-        return self.fan_out.width
+    The threads that read the answers run one at a time: those in flight wait for each other as well.
+    """
+    for _ in range(pulls):
+        fan_out.add(max(latency + CPU, fan_out.width * CPU), CPU)
+    return fan_out.width
 
 
 def test_over_a_network_all_that_may_be_are_in_flight() -> None:
     """From the second pull on, so that a backlog is drained at the account's rate at once."""
-    server = Server(latency=0.05, most=16)
-    assert server.pull(1) == 1
-    assert server.pull(1) == 16
-    assert server.pull(1000) == 16
+    fan_out = FanOut(16)
+    assert width_after(fan_out, 0.05, pulls=1) == 1
+    assert width_after(fan_out, 0.05, pulls=1) == 16
+    assert width_after(fan_out, 0.05) == 16
 
 
 def test_beside_a_server_without_latency_one_is() -> None:
     """More threads would only wait for each other."""
-    server = Server(latency=0.0, most=16)
-    assert server.pull(1000) == 1
+    assert width_after(FanOut(16), 0.0) == 1
 
 
 def test_pulling_leaves_the_interpreter_to_others() -> None:
     """With a short latency, as many are in flight as take their share of a core."""
-    server = Server(latency=0.01, most=16)
-    width = server.pull(1000)
-    assert 1 < width < 16
-    assert abs(width * CPU_SECONDS / (server.latency + CPU_SECONDS) - SHARE) < 0.1
+    assert width_after(FanOut(16), 0.01) == 4
 
 
-def test_a_server_that_becomes_slower_gets_more_at_once() -> None:
+def test_a_server_whose_latency_changes_gets_more_or_fewer_at_once() -> None:
     """What was right for a server that is near is not for ever."""
-    server = Server(latency=0.0, most=16)
-    server.pull(1000)
-    server.latency = 0.2
-    assert server.pull(100) == 16
-    server.latency = 0.0
-    assert server.pull(1000) == 1
+    fan_out = FanOut(16)
+    for latency, width in ((0.0, 1), (0.2, 16), (0.0, 1)):
+        assert width_after(fan_out, latency) == width
 
 
-@given(
-    st.integers(1, 256),
-    st.lists(st.tuples(st.floats(0, 60), st.floats(0, 60)), max_size=50),
-)
+def test_pulls_that_waited_for_the_interpreter_alone_change_nothing() -> None:
+    """While dlt computes, threads stand still; more of them would stand still as well."""
+    fan_out = FanOut(16)
+    width_after(fan_out, 0.0)
+    for _ in range(RECENT_PULLS // 2 - 1):
+        fan_out.add(0.1, CPU)
+    assert fan_out.width == 1
+
+
+@given(st.integers(1, 256), st.lists(st.tuples(st.floats(0, 60), st.floats(0, 60)), max_size=50))
 def test_at_least_one_and_at_most_the_workers(most: int, pulls: list[tuple[float, float]]) -> None:
-    """Whatever a clock says: one may stand still, or tell a thread's time in steps."""
-    now = 0.0
-    fan_out = FanOut(most, clock=lambda: now)
+    """Whatever the clocks say: one may stand still, or tell a thread's time in steps."""
+    fan_out = FanOut(most)
     for seconds, cpu_seconds in pulls:
-        now += seconds
-        fan_out.add(cpu_seconds)
+        fan_out.add(seconds, cpu_seconds)
         assert 1 <= fan_out.width <= most

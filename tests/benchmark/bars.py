@@ -9,6 +9,7 @@ from pathlib import Path
 import duckdb
 
 from tests.benchmark.contender import (
+    LEAST,
     OURS,
     SCRIPTS,
     TEXTBOOK,
@@ -19,7 +20,15 @@ from tests.benchmark.contender import (
     python,
 )
 from tests.benchmark.measure import Usage, measure
-from tests.benchmark.workload import AT_THE_CEILING, CEILING, UNLIMITED, Pulled, Setting, source
+from tests.benchmark.workload import (
+    AT_THE_CEILING,
+    CEILING,
+    UNLIMITED,
+    Pulled,
+    Setting,
+    source,
+    write_rows,
+)
 
 MEGABYTE = 1_000_000
 
@@ -46,6 +55,7 @@ class Bar:
     """A bar, and what was measured: a value a round.
 
     bound: what the median must reach; at least or, with `at_most`, at most.
+    possible: what the libraries alone would reach, a value a round, where that says what is possible.
     """
 
     name: str
@@ -53,6 +63,7 @@ class Bar:
     at_most: bool
     values: list[float] = field(default_factory=list)
     unit: str = ""
+    possible: list[float] = field(default_factory=list)
 
     @property
     def value(self) -> float:
@@ -64,12 +75,17 @@ class Bar:
         """Whether the median reaches the bound."""
         return self.value <= self.bound if self.at_most else self.value >= self.bound
 
+    @property
+    def spread(self) -> str:
+        """The rounds' least and most, and what is possible."""
+        spread = f"{min(self.values):.3g} to {max(self.values):.3g}"
+        return f"{spread}; possible {statistics.median(self.possible):.3g}" if self.possible else spread
+
     def line(self) -> str:
         """The bar, for a person."""
-        spread = f"{min(self.values):.3g} to {max(self.values):.3g}"
         sign = "≤" if self.at_most else "≥"
         met = "met   " if self.is_met else "MISSED"
-        return f"{met}  {self.name}: {self.value:.3g}{self.unit} ({sign} {self.bound:g}; {spread})"
+        return f"{met}  {self.name}: {self.value:.3g}{self.unit} ({sign} {self.bound:g}; {self.spread})"
 
 
 class Workshop:
@@ -117,12 +133,17 @@ def ceiling(workshop: Workshop, scale: Scale) -> list[Bar]:
 
 
 def cpu(workshop: Workshop, scale: Scale) -> list[Bar]:
-    """CPU seconds a reply, beside a textbook dlt resource."""
+    """CPU seconds a reply, beside a textbook dlt resource; and beside it, requests and dlt alone."""
     bar = Bar("CPU a reply, a textbook dlt resource over ours", 6, at_most=False)
     for _ in range(scale.rounds):
-        ours = workshop.drain(OURS, UNLIMITED, scale.cpu)[0].cpu_seconds
-        theirs = workshop.drain(TEXTBOOK, UNLIMITED, scale.cpu)[0].cpu_seconds
+        ours, theirs = (
+            workshop.drain(contender, UNLIMITED, scale.cpu)[0].cpu_seconds for contender in (OURS, TEXTBOOK)
+        )
+        folder = workshop.a_folder()
+        write_rows(folder / "rows.parquet", scale.cpu)
+        least = workshop.drain(LEAST, UNLIMITED, scale.cpu, folder)[0].cpu_seconds
         bar.values.append(theirs / ours)
+        bar.possible.append(theirs / least)
     return [bar]
 
 

@@ -133,6 +133,13 @@ TEXTBOOK = Contender(
     "textbook.duckdb",
     "select phone_number from sms.replies",
 )
+LEAST = Contender(
+    "",
+    "requests and dlt alone",
+    _script("least"),
+    "least.duckdb",
+    "select phone_number from sms.replies",
+)
 SCRIPT = Contender(
     "c",
     "a script: SDK, pandas, DuckDB",

@@ -1,9 +1,18 @@
 """What all are measured with: the same replies, from the same simulator; and what it saw of each."""
 
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime, timezone
+from itertools import islice
+from pathlib import Path
 
+import pyarrow.parquet as pq
+
+from sms_source.journal import Pull
+from sms_source.replies import REPLIES, to_tables
+from sms_source.settings import MAX_PULL_LIMIT, TABLE_REPLIES
 from sms_source.simulator import SimulatorProcess
 
 CEILING = 10_000
@@ -132,3 +141,25 @@ def a_campaign(count: int) -> Iterator[dict[str, str | int]]:
             "ReplyContent": _TEXTS[number % len(_TEXTS)],
             "ReplyTime": _FIRST_REPLY_TIME + number // 100,
         }
+
+
+def write_rows(path: Path, count: int) -> None:
+    """The rows of a campaign, as this connector makes them of its answers, as a Parquet file."""
+    now = datetime.now(timezone.utc)
+    replies = a_campaign(count)
+    with pq.ParquetWriter(path, REPLIES) as writer:
+        while pulls := [
+            Pull(
+                "",
+                "1400000001",
+                "ap-guangzhou",
+                MAX_PULL_LIMIT,
+                requested_at=now,
+                answered_at=now,
+                request_id=str(uuid.uuid4()),
+                records=records,
+            )
+            for _ in range(TABLE_REPLIES // MAX_PULL_LIMIT)
+            if (records := list(islice(replies, MAX_PULL_LIMIT)))
+        ]:
+            writer.write_table(to_tables(pulls, set()).replies)

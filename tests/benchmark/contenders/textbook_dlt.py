@@ -16,10 +16,8 @@ def keys() -> tuple[str, str, None]:
     return os.environ["BENCHMARK_SECRET_ID"], os.environ["BENCHMARK_SECRET_KEY"], None
 
 
-# The API gives no id: this is the nearest to one, and loses a person's second reply within a second.
-@dlt.resource(name="replies", primary_key=("PhoneNumber", "ReplyTime"), write_disposition="merge")
-def replies() -> Iterator[list[dict[str, Any]]]:
-    """Pages until an empty one."""
+def pull(session: requests.Session) -> requests.Response:
+    """One request for 100 replies."""
     headers = {
         "Content-Type": "application/json",
         "X-TC-Action": "PullSmsReplyStatus",
@@ -27,11 +25,18 @@ def replies() -> Iterator[list[dict[str, Any]]]:
         "X-TC-Region": "ap-guangzhou",
     }
     request = json.dumps({"SmsSdkAppId": os.environ["BENCHMARK_APP_ID"], "Limit": 100})
+    return session.post(
+        os.environ["BENCHMARK_URL"], data=request, headers=headers, auth=TC3Auth(keys), timeout=30
+    )
+
+
+# The API gives no id: this is the nearest to one, and loses a person's second reply within a second.
+@dlt.resource(name="replies", primary_key=("PhoneNumber", "ReplyTime"), write_disposition="merge")
+def replies() -> Iterator[list[dict[str, Any]]]:
+    """Pages until an empty one."""
     with requests.Session() as session:
         while True:
-            answer = session.post(
-                os.environ["BENCHMARK_URL"], data=request, headers=headers, auth=TC3Auth(keys), timeout=30
-            )
+            answer = pull(session)
             answer.raise_for_status()
             page = answer.json()["Response"]["PullSmsReplyStatusSet"]
             if not page:
