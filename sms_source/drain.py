@@ -133,10 +133,8 @@ class Drain:
         try:
             with SmsClient.of(self._options) as client:
                 while (app := self._next()) is not None:
-                    began, cpu_began = time.monotonic(), time.thread_time()
                     pull = self._pull(client, app)
                     if pull is not None:
-                        self._fan_out.add(time.monotonic() - began, time.thread_time() - cpu_began)
                         self._results.put(pull)
         except Exception as error:  # noqa: BLE001 - a thread's failure must not cost what the others have pulled
             self._fail_all(error)
@@ -192,6 +190,7 @@ class Drain:
             if not self._rate.acquire(self._is_over):
                 self._release(app)
                 return None
+            began, cpu_began = time.monotonic(), time.thread_time()
             intent = self._journal.intend(app.sms_sdk_app_id, self._options.api_region, self._limit)
         except OSError as error:
             self._rate.use()
@@ -218,7 +217,9 @@ class Drain:
             self._fail_all(error)
             self._release(app)
             return self._journal_doubt(intent, error_for("Client.Unexpected", type(error).__name__))
-        return self._answered(app, intent, raw)
+        answered = self._answered(app, intent, raw)
+        self._fan_out.add(time.monotonic() - began, time.thread_time() - cpu_began)
+        return answered
 
     def _is_over(self) -> bool:
         return self._stop.is_set() or self._cancelled.is_set()

@@ -3,7 +3,7 @@
 import threading
 from collections import deque
 
-SHARE = 0.4
+SHARE = 0.5
 """Of one core, what pulling is to take at most. Python runs one thread at a time, and dlt needs it too."""
 
 RECENT_PULLS = 32
@@ -28,7 +28,7 @@ class FanOut:
         self._lock = threading.Lock()
 
     def add(self, seconds: float, cpu_seconds: float) -> None:
-        """Notes how long a pull took, and its thread's CPU.
+        """Notes how long a pull took that was answered, once it had leave to go, and its thread's CPU.
 
         The first alone says little, as it opens the connection.
         """
