@@ -38,8 +38,8 @@ from sms_source.simulator import (
     Simulator,
     SimulatorProcess,
     demo_replies,
-    main,
 )
+from sms_source.simulator.__main__ import main
 
 APP = "1400006666"
 NOW = 1_700_000_000
