@@ -15,8 +15,9 @@ from typing import Any
 import pytest
 
 from sms_source.simulator import SimulatorProcess
-from tests.airflow.environment import FOLDER, ROOT
+from tests.airflow.environment import AIRFLOW
 from tests.conftest import APP, Warehouse, a_reply
+from tests.environment import ROOT
 from tests.postgres.conftest import PostgresWarehouse
 
 pytestmark = pytest.mark.timeout(900)
@@ -45,19 +46,19 @@ print(json.dumps({
 
 def python(code: str, environment: dict[str, str]) -> str:
     """What a program prints in Airflow's environment."""
-    command = [str(FOLDER / "bin" / "python"), "-c", code]
+    command = [AIRFLOW.program("python"), "-c", code]
     return subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE, text=True).stdout
 
 
 @pytest.fixture(scope="session")
 def new_airflow_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An AIRFLOW_HOME with its database, to be copied: making one takes longer than a test."""
-    if not (FOLDER / ".installed").exists():
+    if not (AIRFLOW.folder / ".installed").exists():
         pytest.fail(
-            f"{FOLDER.name} is not there: run `make test-airflow`, or python -m tests.airflow.environment"
+            f"{AIRFLOW.name} is not there: run `make test-airflow`, or python -m tests.airflow.environment"
         )
     home = tmp_path_factory.mktemp("airflow")
-    command = [str(FOLDER / "bin" / "airflow"), "db", "migrate"]
+    command = [AIRFLOW.program("airflow"), "db", "migrate"]
     subprocess.run(command, env=Airflow.environment_of(home), check=True, capture_output=True)
     return home
 
@@ -84,7 +85,7 @@ class Airflow:
     def environment_of(home: Path) -> dict[str, str]:
         """Nothing but what Airflow needs: no variable of the test's own reaches the DAG."""
         return {
-            "PATH": f"{FOLDER / 'bin'}:/usr/bin:/bin",
+            "PATH": f"{AIRFLOW.folder / 'bin'}:/usr/bin:/bin",
             "HOME": str(home),
             "AIRFLOW_HOME": str(home),
             "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
@@ -95,7 +96,7 @@ class Airflow:
         """Starts `airflow dags test` in a process group of its own; its output goes to a file."""
         with self.output.open("wb") as output:
             return subprocess.Popen(
-                [str(FOLDER / "bin" / "airflow"), "dags", "test", DAG],
+                [AIRFLOW.program("airflow"), "dags", "test", DAG],
                 env={**self.environment, **environment},
                 cwd=self.folder,
                 stdout=output,
