@@ -7,6 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import matplotlib as mpl
+from matplotlib.figure import Figure
+
 from tests.benchmark.bars import Bar
 
 Result = dict[str, Any]
@@ -92,18 +95,14 @@ def _spread(results: Sequence[Result], name: str) -> str:
 
 def plot(path: Path, results: Sequence[Result]) -> None:
     """Draws replies a second at the ceiling, and CPU without a limit: medians, with their spread."""
-    import matplotlib as mpl
-
-    mpl.use("svg")
     mpl.rcParams["svg.hashsalt"] = "benchmark"  # the same figures give the same file
-    from matplotlib import pyplot as plt
-
     settings = list(dict.fromkeys(result["setting"] for result in results))
     panels = [
         (settings[0], "replies_per_second", f"replies a second\n({settings[0]})"),
         (settings[-1], "cpu_seconds_per_million", f"CPU seconds a million replies\n({settings[-1]})"),
     ]
-    figure, axes = plt.subplots(1, len(panels), figsize=(10, 3), sharey=True, layout="constrained")
+    figure = Figure(figsize=(10, 3), layout="constrained")
+    axes = figure.subplots(1, len(panels), sharey=True)
     for axis, (setting, name, title) in zip(axes, panels, strict=True):
         for row, contender in enumerate(dict.fromkeys(result["contender"] for result in results)):
             values = [r[name] for r in results if r["contender"] == contender and r["setting"] == setting]
@@ -116,4 +115,3 @@ def plot(path: Path, results: Sequence[Result]) -> None:
         axis.spines[["top", "right"]].set_visible(False)
     axes[0].invert_yaxis()
     figure.savefig(path, metadata={"Date": None})
-    plt.close(figure)
