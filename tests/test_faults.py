@@ -60,7 +60,7 @@ def impatient(configured: SimulatorProcess, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("SOURCES__SMS_SOURCE__PULL_WORKERS", str(WORKERS))
     monkeypatch.setenv("SOURCES__SMS_SOURCE__PULLS_PER_SECOND", "1000")
     monkeypatch.setenv("RUNTIME__DLTHUB_TELEMETRY", "false")
-    configured.configure(rate_limit=0)
+    configured.configure(rate_limit=0, latency=0.01)
 
 
 def enqueue(simulator: SimulatorProcess, count: int) -> None:
@@ -84,7 +84,9 @@ def assert_is_whole(simulator: SimulatorProcess, warehouse: Warehouse) -> None:
     # A good answer that comes too late is lost as well: the server knows nothing of it.
     assert len([pull for pull in lost if pull.delivered]) <= timed_out
     doubtful = [pull for pull in pulls if pull.fault in DOUBTFUL or pull.code.startswith("InternalError")]
-    assert len(doubtful) <= in_doubt <= len(doubtful) + timed_out
+    # So is a request that goes out just as the server closes the connection: it never hears of it.
+    closed = [pull for pull in pulls if pull.fault is FaultKind.CLOSE_AFTER]
+    assert len(doubtful) <= in_doubt <= len(doubtful) + timed_out + len(closed)
     assert len(lost) <= in_doubt
     assert at_risk == 100 * in_doubt
     assert (answered, replies) == (len(loaded), len(there))
