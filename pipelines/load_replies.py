@@ -39,6 +39,7 @@ from dlt.common.configuration import resolve_configuration
 from dlt.common.destination import AnyDestination, Destination
 from dlt.common.storages.configuration import WithLocalFiles
 from dlt.common.storages.load_storage import LoadStorage
+from dlt.common.storages.normalize_storage import NormalizeStorage
 from dlt.extract import DltSource
 
 from pipelines.output import JsonOutput, Output, TextOutput
@@ -161,6 +162,7 @@ def _settle_pending(pipeline: dlt.Pipeline, journal: Journal) -> None:
     """
     local = pipeline.state["_local"]
     if pipeline.has_pending_data:
+        _finish_normalize(pipeline)
         journal_of_packages = local.get("sms_journal", journal.url)
         if journal_of_packages != journal.url:
             raise ConfigurationError(
@@ -177,6 +179,18 @@ def _settle_pending(pipeline: dlt.Pipeline, journal: Journal) -> None:
             pipeline.load()
     if pipeline.state["_local"].get("sms_journal") != journal.url:
         pipeline.set_local_state_val("sms_journal", journal.url)
+
+
+def _finish_normalize(pipeline: dlt.Pipeline) -> None:
+    """Deletes the extracted files of packages that are normalized.
+
+    dlt does so itself, right after it has given the normalized package its place. Killed in between, it would
+    fail over what is left, in every run to come.
+    """
+    extracted = Path(pipeline.working_dir, "normalize", NormalizeStorage.EXTRACTED_FOLDER)
+    normalized = set(pipeline.list_normalized_load_packages())
+    for load_id in normalized.intersection(pipeline.list_extracted_load_packages()):
+        shutil.rmtree(extracted / load_id)
 
 
 def _have_missing_tables_made(pipeline: dlt.Pipeline) -> None:

@@ -67,6 +67,10 @@ def _of_marker(_storage: Any, path: str, *_arguments: Any) -> bool:
     return path.startswith("committed/")
 
 
+def _of_new_jobs(folder: str, *_arguments: Any, **_options: Any) -> bool:
+    return folder == "new_jobs"
+
+
 STORAGE = "sms_source.storage:LocalStorage"
 
 # In the order in which a run comes to them. The second pull is the one that meets the kill where pulls are
@@ -88,10 +92,15 @@ POINTS = {
     # The source leaves the journal as the last thing, when its state is written.
     "after the state is written": Point(f"{STORAGE}.release", "before"),
     "before the extraction counts": Point("dlt.extract.extract:Extract.commit_packages", "before"),
+    "before the extraction's state counts": Point("dlt.extract.extract:Extract.commit_packages"),
     "after extract": Point("dlt:Pipeline.extract"),
     "in the middle of normalize": Point(
         "dlt.common.storages.load_storage:LoadStorage.commit_new_load_package", "before"
     ),
+    "before what was normalized goes": Point(
+        "dlt.common.storages.load_storage:LoadStorage.commit_new_load_package"
+    ),
+    "while what was normalized goes": Point("os:rmdir", counts=_of_new_jobs),
     "after normalize": Point("dlt:Pipeline.normalize"),
     "after the first job of a load": Point("dlt.destinations.impl.duckdb.duck:DuckDbCopyJob.run"),
     "after the merge": Point("dlt.load.load:Load.complete_package", "before"),

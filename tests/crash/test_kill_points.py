@@ -31,8 +31,11 @@ BOUNDARIES = {
     "after the yield": (NOTHING, 0),
     "after the state is written": (NOTHING, 0),
     "before the extraction counts": (NOTHING, 0),
+    "before the extraction's state counts": (NOTHING, 0),
     "after extract": (NOTHING, 0),
     "in the middle of normalize": (NOTHING, 0),
+    "before what was normalized goes": (NOTHING, 0),
+    "while what was normalized goes": (NOTHING, 0),
     "after normalize": (NOTHING, 0),
     "after the first job of a load": (NOTHING, 0),
     "after the merge": (NOTHING, 0),
@@ -144,6 +147,21 @@ def test_a_kill_while_an_earlier_kill_s_packages_are_loaded(
     for point in ("in the middle of normalize", "after the first job of a load", "after the merge"):
         kill(point)
     assert job()[0] == 0
+    assert_is_whole(warehouse, NOTHING, 0)
+
+
+@pytest.mark.parametrize("point", ["before what was normalized goes", "while what was normalized goes"])
+def test_a_kill_while_a_package_is_normalized_that_no_state_names(
+    point: str, configured: SimulatorProcess, warehouse: Warehouse, job: Job
+) -> None:
+    """Two kills, each between two steps of dlt that belong together: the next run ends well even so."""
+    enqueue(configured, range(200))
+    assert job()[0] == 0
+    enqueue(configured, range(200, REPLIES))
+    kill("before the extraction's state counts")
+    kill(point)
+    status, _, err = job()
+    assert status == 0, err
     assert_is_whole(warehouse, NOTHING, 0)
 
 
