@@ -109,6 +109,7 @@ def load_replies(
 
     _configure_dlt()
     with Journal(options.journal_url) as journal:
+        _remove_drafts(pipeline)
         _settle_pending(pipeline, journal)
         if replay:
             _have_missing_tables_made(pipeline)
@@ -152,6 +153,16 @@ def _source(pipeline: dlt.Pipeline, options: SmsSourceConfiguration, **arguments
         for name in destinations.TABLES:
             source.resources[name].apply_hints(table_format="delta")
     return source
+
+
+def _remove_drafts(pipeline: dlt.Pipeline) -> None:
+    """Deletes the drafts of schemas that dlt was killed over: it would fail over them in every run to come.
+
+    It takes all that is beside the schemas for one. A schema's name has dots, a draft's has none.
+    """
+    for path in Path(pipeline.working_dir, "schemas").iterdir():
+        if "." not in path.name:
+            path.unlink()
 
 
 def _settle_pending(pipeline: dlt.Pipeline, journal: Journal) -> None:

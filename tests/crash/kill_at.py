@@ -92,6 +92,7 @@ POINTS = {
     # The source leaves the journal as the last thing, when its state is written.
     "after the state is written": Point(f"{STORAGE}.release", "before"),
     "before the extraction counts": Point("dlt.extract.extract:Extract.commit_packages", "before"),
+    "while a schema is saved": Point("os:replace", "before", counts=_to("schema.json")),
     "before the extraction's state counts": Point("dlt.extract.extract:Extract.commit_packages"),
     "after extract": Point("dlt:Pipeline.extract"),
     "in the middle of normalize": Point(

@@ -4,6 +4,8 @@ The queue holds 250 replies, one pull goes out at a time, and the second is the 
 """
 
 import json
+import os
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -31,6 +33,7 @@ BOUNDARIES = {
     "after the yield": (NOTHING, 0),
     "after the state is written": (NOTHING, 0),
     "before the extraction counts": (NOTHING, 0),
+    "while a schema is saved": (NOTHING, 0),
     "before the extraction's state counts": (NOTHING, 0),
     "after extract": (NOTHING, 0),
     "in the middle of normalize": (NOTHING, 0),
@@ -147,6 +150,20 @@ def test_a_kill_while_an_earlier_kill_s_packages_are_loaded(
     for point in ("in the middle of normalize", "after the first job of a load", "after the merge"):
         kill(point)
     assert job()[0] == 0
+    assert_is_whole(warehouse, NOTHING, 0)
+
+
+def test_a_kill_while_a_schema_comes_back_from_the_destination(
+    configured: SimulatorProcess, warehouse: Warehouse, job: Job
+) -> None:
+    """A new working directory has its schema from there: a draft of one is none."""
+    enqueue(configured, range(200))
+    assert job()[0] == 0
+    shutil.rmtree(os.environ["DLT_DATA_DIR"])
+    enqueue(configured, range(200, REPLIES))
+    kill("while a schema is saved")
+    status, _, err = job()
+    assert status == 0, err
     assert_is_whole(warehouse, NOTHING, 0)
 
 
