@@ -106,17 +106,21 @@ class Workshop:
     def drain(
         self, contender: Contender, setting: Setting, replies: int, folder: Path | None = None
     ) -> tuple[Usage, Pulled]:
-        """Has a contender empty a queue of a new simulator; checks that it loaded everything."""
+        """Has a contender empty a queue of a new simulator; in a folder of its own, checks what it loaded."""
         own = folder or self.a_folder()
         with source(setting) as queue:
             queue.enqueue(replies)
             usage = contender.start(own, queue).wait()
             pulled = queue.pulled()
         if not folder:
-            rows = arrived(contender, own).rows
-            if rows != replies:
-                raise AssertionError(f"{contender.name} loaded {rows} replies of {replies}")
+            self.check(contender, own, replies)
         return usage, pulled
+
+    def check(self, contender: Contender, folder: Path, replies: int) -> None:
+        """Raises `AssertionError` unless a contender has loaded so many replies."""
+        rows = arrived(contender, folder).rows
+        if rows != replies:
+            raise AssertionError(f"{contender.name} loaded {rows} replies of {replies}")
 
 
 def ceiling(workshop: Workshop, scale: Scale) -> list[Bar]:
@@ -142,6 +146,7 @@ def cpu(workshop: Workshop, scale: Scale) -> list[Bar]:
         folder = workshop.a_folder()
         write_rows(folder / "rows.parquet", scale.cpu)
         least = workshop.drain(LEAST, UNLIMITED, scale.cpu, folder)[0].cpu_seconds
+        workshop.check(LEAST, folder, scale.cpu)
         bar.values.append(theirs / ours)
         bar.possible.append(theirs / least)
     return [bar]
