@@ -42,15 +42,16 @@ from dlt.common.storages.load_storage import LoadStorage
 from dlt.common.storages.normalize_storage import NormalizeStorage
 from dlt.extract import DltSource
 
-from pipelines.output import JsonOutput, Output, TextOutput
-from pipelines.summary import Summary
-from sms_source import DrainReport, acknowledgement, settings, sms_source
-from sms_source.client import SmsClient
+from sms_source import DrainReport, settings, sms_source
+from sms_source.api.client import SmsClient
+from sms_source.cli.output import JsonOutput, Output, TextOutput
 from sms_source.configuration import SECTIONS, SmsSourceConfiguration, check_names
-from sms_source.drain import Drain
 from sms_source.errors import ConfigurationError
-from sms_source.fan_out import FanOut
-from sms_source.journal import Journal
+from sms_source.journal.journal import Journal
+from sms_source.loading import commits
+from sms_source.loading.summary import Summary
+from sms_source.pulling.concurrency import FanOut
+from sms_source.pulling.drain import Drain
 
 SOURCE = "sms_source"
 PIPELINE = "sms_replies"
@@ -139,14 +140,14 @@ def _is_settled(
 
     Never before the first load, which makes the tables and looks at the destination before the first pull.
     """
-    state = acknowledgement.state_of(pipeline)
+    state = commits.state_of(pipeline)
     retention = timedelta(days=options.journal_retention_days)
-    return bool(state) and set(acknowledgement.settle(journal, state, retention)) <= {drain.drain_id}
+    return bool(state) and set(commits.settle(journal, state, retention)) <= {drain.drain_id}
 
 
 def _source(pipeline: dlt.Pipeline, options: SmsSourceConfiguration, **arguments: Any) -> DltSource:
     """The source; on a filesystem its tables are Delta tables, as nothing else there keeps a row once."""
-    from sms_source import destinations
+    from sms_source.loading import destinations
 
     source = sms_source(**dict(options), **arguments)
     if destinations.kind_of(pipeline.destination) == "filesystem":
@@ -180,7 +181,7 @@ def _settle_pending(pipeline: dlt.Pipeline, journal: Journal) -> None:
                 f"Pipeline {pipeline.pipeline_name!r} holds packages that are not loaded yet, of the journal "
                 f"{journal_of_packages}; this run has {journal.url}. Run the job there first."
             )
-        drains = acknowledgement.state_of(pipeline).get("drains", ())
+        drains = commits.state_of(pipeline).get("drains", ())
         if set(drains) <= set(journal.uncommitted()):
             logger.info("An earlier run left packages pending: what they hold comes from the journal again.")
             pipeline.drop()
@@ -218,7 +219,7 @@ def _have_missing_tables_made(pipeline: dlt.Pipeline) -> None:
 
 def check(pipeline: dlt.Pipeline, options: SmsSourceConfiguration) -> Iterator[tuple[str, str]]:
     """Proves all that a run needs, and takes no reply. Yields what holds; raises what is wrong."""
-    from sms_source import destinations
+    from sms_source.loading import destinations
 
     yield "configuration", f"applications {', '.join(options.sms_sdk_app_ids)} in {options.api_region}"
     with Journal(options.journal_url) as journal:

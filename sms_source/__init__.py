@@ -20,12 +20,13 @@ import dlt
 from dlt.common.schema.typing import TWriteDisposition
 from dlt.extract import DltResource
 
-from sms_source import acknowledgement, settings
+from sms_source import settings
 from sms_source.configuration import SmsSourceConfiguration
 from sms_source.credentials import TencentCloudCredentials
-from sms_source.drain import Drain
-from sms_source.journal import Journal
-from sms_source.report import DrainReport
+from sms_source.journal.journal import Journal
+from sms_source.loading import commits
+from sms_source.pulling.drain import Drain
+from sms_source.pulling.report import DrainReport
 
 __all__ = ["DrainReport", "TencentCloudCredentials", "sms_source"]
 
@@ -94,9 +95,9 @@ def sms_source(
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    from sms_source import destinations
-    from sms_source.replies import Tables, to_tables
-    from sms_source.rows import for_dlt, tables_of
+    from sms_source.loading import destinations
+    from sms_source.loading.batches import for_dlt, tables_of
+    from sms_source.loading.tables import Tables, to_tables
 
     options = SmsSourceConfiguration(
         credentials=credentials,
@@ -132,7 +133,7 @@ def sms_source(
             if replay:
                 yield from tables_of(journal.archive(), report)
                 return
-            to_replay = acknowledgement.settle(journal, state, timedelta(days=journal_retention_days))
+            to_replay = commits.settle(journal, state, timedelta(days=journal_retention_days))
             fresh = fresh_drain or Drain(
                 options,
                 journal.open_drain(),
@@ -154,7 +155,7 @@ def sms_source(
             if anything or first_run:
                 # Last, so that a reader who stops early leaves the drain uncommitted.
                 state["drains"] = [*replayed, fresh.drain_id]
-                state["load_id"] = acknowledgement.load_id()
+                state["load_id"] = commits.load_id()
 
     @dlt.transformer(data_from=drain, primary_key="reply_id", write_disposition=MERGE)
     def replies(

@@ -133,7 +133,7 @@ def check_names() -> None:
     for name, place in _configured_names():
         option, _, rest = name.partition(".")
         if option == "journal" and rest:
-            continue  # the object store's own: sms_source.object_storage
+            continue  # the object store's own: sms_source.journal.object_storage
         known, unknown = (secrets, rest) if option == "credentials" and rest else (options, option)
         if unknown not in known:
             close = difflib.get_close_matches(unknown, known, n=1)

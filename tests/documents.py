@@ -12,8 +12,8 @@ from unittest.mock import patch
 import dlt
 import dlt.destinations
 
-from sms_source import destinations
 from sms_source.errors import CATALOGUE, ConfigurationError, InDoubtError, NotExecutedError, RefusedError
+from sms_source.loading import destinations
 from tests.test_destinations import decide, new_destination
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from sms_source.answers import Answer, NotAnAnswerError, Unreadable, parse_answer, record_texts
+from sms_source.api.answers import Answer, NotAnAnswerError, Unreadable, parse_answer, record_texts
 
 
 def body(records: str, rest: str = "") -> bytes:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from sms_source.client import SmsClient
+from sms_source.api.client import SmsClient
 from sms_source.credentials import TencentCloudCredentials
 from sms_source.errors import InDoubtError, NotExecutedError, PullError, RefusedError
 from sms_source.simulator import SimulatorProcess

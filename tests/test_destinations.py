@@ -9,8 +9,9 @@ import pytest
 from dlt.extract import DltSource
 from dlt.pipeline.exceptions import PipelineStepFailed
 
-from sms_source import destinations, sms_source
+from sms_source import sms_source
 from sms_source.errors import ConfigurationError
+from sms_source.loading import destinations
 from sms_source.simulator import SimulatorProcess
 from tests.conftest import APP, Job, Warehouse, a_reply
 
@@ -118,7 +119,7 @@ def test_iceberg_tables_on_a_filesystem_are_refused() -> None:
 @pytest.mark.parametrize("name", ["duckdb", "filesystem", "postgres", "snowflake"])
 def test_a_nul_character_is_replaced_where_it_is_not_known_to_be_held(name: str) -> None:
     """A text that the destination can't hold would stop its package, and all that come after it, for good."""
-    from sms_source.replies import to_tables
+    from sms_source.loading.tables import to_tables
 
     destination = destinations.Destination(kind=name)
     tables = to_tables([], set())

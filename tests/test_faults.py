@@ -55,7 +55,7 @@ EVERY_FAULT: dict[Fault | str, float] = {
 @pytest.fixture(autouse=True)
 def impatient(configured: SimulatorProcess, monkeypatch: pytest.MonkeyPatch) -> None:
     """Short waits, many pulls in flight."""
-    monkeypatch.setattr("sms_source.reply_queue.LONGEST_BACKOFF_SECONDS", 0.02)
+    monkeypatch.setattr("sms_source.pulling.queue_state.LONGEST_BACKOFF_SECONDS", 0.02)
     monkeypatch.setenv("SOURCES__SMS_SOURCE__PULL_TIMEOUT", "2")
     monkeypatch.setenv("SOURCES__SMS_SOURCE__PULL_WORKERS", str(WORKERS))
     monkeypatch.setenv("SOURCES__SMS_SOURCE__PULLS_PER_SECOND", "1000")

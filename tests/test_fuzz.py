@@ -17,9 +17,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pipelines import load_replies
-from sms_source.answers import NotAnAnswerError, parse_answer
-from sms_source.journal import Journal, Pull
-from sms_source.replies import Tables, to_tables
+from sms_source.api.answers import NotAnAnswerError, parse_answer
+from sms_source.journal.journal import Journal, Pull
+from sms_source.loading.tables import Tables, to_tables
 from sms_source.simulator import Simulator
 from tests.conftest import APP, Warehouse, a_reply
 
@@ -352,7 +352,7 @@ def test_hostile_answers_end_in_the_warehouse(
     monkeypatch.chdir(folder)
     for name in ("DLT_DATA_DIR", "DLT_LOCAL_DIR", "DLT_PROJECT_DIR"):
         monkeypatch.setenv(name, str(folder))
-    monkeypatch.setattr("sms_source.reply_queue.LONGEST_BACKOFF_SECONDS", 0.01)
+    monkeypatch.setattr("sms_source.pulling.queue_state.LONGEST_BACKOFF_SECONDS", 0.01)
     bodies = [one if isinstance(one, bytes) else HEAD + b", ".join(one) + TAIL for one in answers]
     with Simulator([APP], page_size=1) as simulator:
         configure(simulator, monkeypatch)

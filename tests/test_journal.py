@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from sms_source.answers import parse_answer
+from sms_source.api.answers import parse_answer
 from sms_source.errors import ConfigurationError, JournalLockedError
-from sms_source.journal import Journal, JournalDrain, Pull
-from sms_source.storage import LocalStorage
+from sms_source.journal.journal import Journal, JournalDrain, Pull
+from sms_source.journal.storage import LocalStorage
 
 BODY = '{"Response": {"RequestId": "r1",  "PullSmsReplyStatusSet": [{"ReplyContent": "\\u9000订"}]}}'.encode()
 

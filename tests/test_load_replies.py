@@ -14,7 +14,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from sms_source.journal import Journal
+from sms_source.journal.journal import Journal
 from sms_source.simulator import SimulatorProcess
 from tests.conftest import APP, OTHER_APP, Job, Warehouse, a_reply
 
@@ -210,7 +210,7 @@ def test_a_wrong_clock_is_named(
     configured: SimulatorProcess, job: Job, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The pull is tried again a few times, then the message speaks of NTP."""
-    monkeypatch.setattr("sms_source.reply_queue.LONGEST_BACKOFF_SECONDS", 0.02)
+    monkeypatch.setattr("sms_source.pulling.queue_state.LONGEST_BACKOFF_SECONDS", 0.02)
     configured.configure(clock_skew=400.0)
     status, _, err = job()
     assert status == 1
@@ -219,7 +219,7 @@ def test_a_wrong_clock_is_named(
 
 def test_no_network_is_named(configured: SimulatorProcess, job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
     """What can't be reached, and what to look at."""
-    monkeypatch.setattr("sms_source.reply_queue.LONGEST_BACKOFF_SECONDS", 0.02)
+    monkeypatch.setattr("sms_source.pulling.queue_state.LONGEST_BACKOFF_SECONDS", 0.02)
     monkeypatch.setenv("SOURCES__SMS_SOURCE__API_ENDPOINT", "http://localhost:1")
     status, _, err = job()
     assert status == 1

@@ -46,9 +46,9 @@ REFUSALS = ["RequestLimitExceeded", "AuthFailure.UnauthorizedOperation"]
 
 # Where an exception ends a run, in the main thread: a step of dlt, before or after it, or the source's own.
 BREAKS = [
-    ("sms_source.rows.to_tables", "before"),
-    ("sms_source.rows.to_tables", "after"),
-    ("sms_source.journal.Journal.expire", "after"),
+    ("sms_source.loading.batches.to_tables", "before"),
+    ("sms_source.loading.batches.to_tables", "after"),
+    ("sms_source.journal.journal.Journal.expire", "after"),
     ("dlt.extract.extract.Extract.commit_packages", "before"),
     ("dlt.extract.extract.Extract.commit_packages", "after"),
     ("dlt.Pipeline.normalize", "before"),
@@ -234,7 +234,7 @@ def test_nothing_is_lost_and_nothing_doubled_in_any_order_of_events(
     own_folders: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Replies, faults, runs, exceptions, kills, replays, sweeps, lost and old working directories."""
-    monkeypatch.setattr("sms_source.reply_queue.LONGEST_BACKOFF_SECONDS", 0.01)
+    monkeypatch.setattr("sms_source.pulling.queue_state.LONGEST_BACKOFF_SECONDS", 0.01)
 
     class Example(Machine):
         def __init__(self) -> None:

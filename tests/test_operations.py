@@ -21,7 +21,7 @@ def blocks(language: str) -> list[str]:
 
 def test_its_summary_has_the_fields_of_the_page(warehouse: Warehouse, job: Job) -> None:
     """A monitor is configured by them."""
-    from pipelines.summary import Summary
+    from sms_source.loading.summary import Summary
 
     ((shown,),) = ([line for line in block.splitlines() if line[0] == "{"] for block in blocks("console"))
     assert set(json.loads(shown)) == {"time", "event", *Summary(warehouse.pipeline()).as_dict()}

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from pipelines.output import HEARTBEAT_SECONDS, JsonOutput
-from pipelines.summary import Summary
 from sms_source import DrainReport
+from sms_source.cli.output import HEARTBEAT_SECONDS, JsonOutput
+from sms_source.loading.summary import Summary
 from sms_source.simulator import SimulatorProcess
 from tests.conftest import APP, Warehouse, a_reply
 from tests.test_load_replies import start_job, wait_until
@@ -43,8 +43,8 @@ def test_the_last_line_is_the_summary_and_each_event_is_an_object(
     (summary,) = printed
     assert summary["event"] == "summary"
     assert (summary["replies"], summary["in_doubt"]) == (100, 1)
-    assert {"dlt", "sms_source.drain"} <= {event["logger"] for event in logged}
-    (doubt,) = (event for event in logged if event["logger"] == "sms_source.drain")
+    assert {"dlt", "sms_source.pulling.drain"} <= {event["logger"] for event in logged}
+    (doubt,) = (event for event in logged if event["logger"] == "sms_source.pulling.drain")
     assert doubt["level"] == "warning"
     assert (doubt["sms_sdk_app_id"], doubt["error"]) == (APP, "Client.TruncatedBody")
     assert configured.secret_key not in str(logged)

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sms_source.rate import RateLimiter
+from sms_source.pulling.rate import RateLimiter
 
 
 class Clock:

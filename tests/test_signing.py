@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tencentcloud.common.sign import Sign
 
-from sms_source.signing import TC3Auth, canonical_request, sign
+from sms_source.api.signing import TC3Auth, canonical_request, sign
 
 SECRET_ID = "AKIDz8krbsJ5yKBZQpn74WFkmLPx3EXAMPLE"
 SECRET_KEY = "Gu5t9xGARNpq86cd98joQYCN3EXAMPLE"

@@ -402,7 +402,7 @@ def test_a_queue_that_stays_refused_for_its_rate_ends_after_eight_pulls(
     configured: SimulatorProcess, warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nothing is lost by it, and nothing goes into the ledger."""
-    monkeypatch.setattr("sms_source.reply_queue.LONGEST_BACKOFF_SECONDS", 0.02)
+    monkeypatch.setattr("sms_source.pulling.queue_state.LONGEST_BACKOFF_SECONDS", 0.02)
     configured.fail_next("api_error", code="RequestLimitExceeded", times=8)
     with pytest.raises(PipelineStepFailed, match="RequestLimitExceeded"):
         warehouse.run()

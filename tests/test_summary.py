@@ -4,8 +4,8 @@ import json
 import time
 
 from pipelines.load_replies import configured_options, load_replies
-from pipelines.summary import Summary
 from sms_source.configuration import SECTIONS, SmsSourceConfiguration
+from sms_source.loading.summary import Summary
 from sms_source.simulator import SimulatorProcess
 from tests.conftest import APP, Warehouse, a_reply
 

@@ -83,7 +83,7 @@ def load_replies_dag() -> None:
         sys.path.append(str(Path(__file__).resolve().parents[2]))
         # Or dlt asks for eight hundred variables of Airflow, a request each, down to a bare `token`.
         os.environ.setdefault("PROVIDERS__AIRFLOW_SECRETS__ONLY_TOML_FRAGMENTS", "true")
-        from sms_source.explain import WRONG_CONFIGURATION, explain
+        from sms_source.cli.explain import WRONG_CONFIGURATION, explain
 
         try:
             return _run()

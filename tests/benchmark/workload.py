@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from sms_source.journal import Pull
-from sms_source.replies import REPLIES, to_tables
+from sms_source.journal.journal import Pull
+from sms_source.loading.tables import REPLIES, to_tables
 from sms_source.settings import MAX_PULL_LIMIT, TABLE_REPLIES
 from sms_source.simulator import SimulatorProcess
 

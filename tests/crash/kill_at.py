@@ -71,7 +71,7 @@ def _of_new_jobs(folder: str, *_arguments: Any, **_options: Any) -> bool:
     return folder == "new_jobs"
 
 
-STORAGE = "sms_source.storage:LocalStorage"
+STORAGE = "sms_source.journal.storage:LocalStorage"
 
 # In the order in which a run comes to them. The second pull is the one that meets the kill where pulls are
 # counted; of the files flushed, the first is the journal's `owner.json`.
@@ -80,7 +80,7 @@ POINTS = {
     "in the middle of an expiry": Point("os:unlink", counts=_to("answer")),
     "before an expired drain's marker goes": Point(f"{STORAGE}.remove_folder"),
     "after the intent": Point(f"{STORAGE}.reserve", nth=2),
-    "after the answer arrived": Point("sms_source.client:SmsClient.pull", nth=2),
+    "after the answer arrived": Point("sms_source.api.client:SmsClient.pull", nth=2),
     "in the middle of the write": Point("os:write", "half way", nth=2, counts=_of_answer),
     "after the write": Point("os:fsync", "before", nth=3, counts=_of_file),
     "after the flush": Point("os:fsync", nth=3, counts=_of_file),

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from sms_source.journal import Journal
+from sms_source.journal.journal import Journal
 from sms_source.simulator import SimulatorProcess
 from tests.conftest import APP, OTHER_APP, Job, a_reply
 from tests.crash.harness import Options

@@ -4,11 +4,11 @@ from datetime import timedelta
 
 import pytest
 
-from sms_source import object_storage
-from sms_source.answers import parse_answer
+from sms_source.api.answers import parse_answer
 from sms_source.errors import JournalLockedError
-from sms_source.journal import Journal
-from sms_source.object_storage import ObjectStorage
+from sms_source.journal import object_storage
+from sms_source.journal.journal import Journal
+from sms_source.journal.object_storage import ObjectStorage
 from sms_source.simulator import SimulatorProcess
 from tests.conftest import APP, Job, Warehouse, a_reply
 from tests.crash.harness import Options

@@ -2,7 +2,7 @@
 
 import pytest
 
-from sms_source import object_storage
+from sms_source.journal import object_storage
 from sms_source.simulator import SimulatorProcess
 from tests.conftest import APP, Job, Warehouse, a_reply
 from tests.s3.proxy import Fault, Proxy

@@ -8,7 +8,7 @@ from typing import Any
 import dlt
 import requests
 
-from sms_source.signing import TC3Auth
+from sms_source.api.signing import TC3Auth
 
 
 def keys() -> tuple[str, str, None]:

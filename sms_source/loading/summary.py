@@ -9,7 +9,8 @@ from typing import Any
 
 import dlt
 
-from sms_source import DrainReport, acknowledgement
+from sms_source.loading import commits
+from sms_source.pulling.report import DrainReport
 
 
 @dataclass
@@ -112,7 +113,7 @@ class Summary:
 
 def _newest_ever(pipeline: dlt.Pipeline) -> datetime | None:
     """The newest `ReplyTime` that the pipeline has loaded, from dlt's state of the cursor."""
-    replies = acknowledgement.state_of(pipeline, "replies")
+    replies = commits.state_of(pipeline, "replies")
     newest: datetime | None = replies.get("incremental", {}).get("ReplyTime", {}).get("last_value")
     return newest
 

@@ -12,8 +12,8 @@ from typing import Any, Protocol
 
 import dlt
 
-from pipelines.summary import Summary
-from sms_source.explain import code_of, explain
+from sms_source.cli.explain import code_of, explain
+from sms_source.loading.summary import Summary
 
 HEARTBEAT_SECONDS = 60.0
 """A monitor of --follow hears so often that the job is alive, and a log stays small at any interval."""
@@ -203,7 +203,7 @@ def _without_traceback(record: logging.LogRecord) -> bool:
 
 
 def _print_where(pipeline: dlt.Pipeline) -> None:
-    from sms_source import destinations
+    from sms_source.loading import destinations
 
     replies = f"{pipeline.dataset_name}.replies"
     query = f"select reply_time, phone_number, reply_content from {replies} order by reply_time desc limit 5"

@@ -48,7 +48,7 @@ def _as_os_error(method: F) -> F:
 
 
 class ObjectStorage:
-    """A prefix of a bucket, one process at a time. See `sms_source.storage.Storage` for the methods.
+    """A prefix of a bucket, one process at a time. See `sms_source.journal.storage.Storage` for the methods.
 
     Args:
         url: such as `s3://bucket/prefix`.

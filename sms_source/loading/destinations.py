@@ -26,7 +26,7 @@ from dlt.common.storages.exceptions import CurrentLoadPackageStateNotAvailable
 from dlt.extract import DltSource
 
 from sms_source.errors import ConfigurationError
-from sms_source.replies import REPLY_DATE, Tables
+from sms_source.loading.tables import REPLY_DATE, Tables
 
 TABLES = Tables._fields
 """The resources whose rows are loaded."""

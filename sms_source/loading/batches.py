@@ -8,10 +8,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from sms_source import settings
-from sms_source.acknowledgement import load_id
-from sms_source.journal import Pull
-from sms_source.replies import Tables, known_new_columns, to_tables
-from sms_source.report import DrainReport
+from sms_source.journal.journal import Pull
+from sms_source.loading.commits import load_id
+from sms_source.loading.tables import Tables, known_new_columns, to_tables
+from sms_source.pulling.report import DrainReport
 
 
 def tables_of(pulls: Iterable[Pull], report: DrainReport) -> Iterator[Tables]:

@@ -30,10 +30,10 @@ from datetime import datetime, timedelta, timezone
 from types import TracebackType
 from typing import Any, Literal
 
-from sms_source.answers import Answer, parse_answer
+from sms_source.api.answers import Answer, parse_answer
 from sms_source.errors import ConfigurationError
+from sms_source.journal.storage import Storage, open_storage
 from sms_source.settings import JOURNAL_RESERVE
-from sms_source.storage import Storage, open_storage
 
 logger = logging.getLogger(__name__)
 
@@ -59,7 +59,7 @@ class Pull:
     requested_at, answered_at: UTC; `answered_at` is None when no answer came.
     request_id: the API's id of the request; None when no answer told it.
     error: None for an answered pull; otherwise why its outcome is in doubt.
-    records: the records handed out, decoded (see `sms_source.answers.Answer`).
+    records: the records handed out, decoded (see `sms_source.api.answers.Answer`).
     body: of the answer, as it came.
     """
 

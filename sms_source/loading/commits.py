@@ -15,7 +15,7 @@ from dlt.common.pipeline import PipelineContext
 from dlt.common.storages.exceptions import CurrentLoadPackageStateNotAvailable, LoadPackageNotFound
 from dlt.destinations.exceptions import DatabaseUndefinedRelation
 
-from sms_source.journal import Journal
+from sms_source.journal.journal import Journal
 
 State = Mapping[str, Any]
 """Of a resource. That of `drain`: `drains`, the ids, and `load_id`, that of the package that brought them."""

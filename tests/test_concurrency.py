@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sms_source.fan_out import RECENT_PULLS, FanOut
+from sms_source.pulling.concurrency import RECENT_PULLS, FanOut
 
 CPU = 0.001
 

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sms_source.answers import parse_answer
-from sms_source.journal import Pull
-from sms_source.replies import Tables, to_tables
+from sms_source.api.answers import parse_answer
+from sms_source.journal.journal import Pull
+from sms_source.loading.tables import Tables, to_tables
 from tests.conftest import a_reply
 
 AT = datetime(2026, 1, 1, tzinfo=timezone.utc)

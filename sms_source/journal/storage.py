@@ -172,7 +172,7 @@ def _object_storage(url: str) -> Storage:
     """One for each URL: the main job and the source it runs share the lease."""
     from fsspec.registry import known_implementations  # noqa: PLC0415 - most journals are folders
 
-    from sms_source.object_storage import ObjectStorage  # noqa: PLC0415
+    from sms_source.journal.object_storage import ObjectStorage  # noqa: PLC0415
 
     if url.partition("://")[0] not in known_implementations:
         raise ConfigurationError(

@@ -11,8 +11,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 
-from sms_source.answers import Answer
-from sms_source.client import RawAnswer, SmsClient
+from sms_source.api.answers import Answer
+from sms_source.api.client import RawAnswer, SmsClient
 from sms_source.configuration import SmsSourceConfiguration
 from sms_source.errors import (
     InDoubtError,
@@ -21,11 +21,11 @@ from sms_source.errors import (
     SmsSourceError,
     error_for,
 )
-from sms_source.fan_out import FanOut
-from sms_source.journal import JournalDrain, Pull
-from sms_source.rate import account_rate
-from sms_source.reply_queue import ReplyQueue
-from sms_source.report import DrainReport
+from sms_source.journal.journal import JournalDrain, Pull
+from sms_source.pulling.concurrency import FanOut
+from sms_source.pulling.queue_state import ReplyQueue
+from sms_source.pulling.rate import account_rate
+from sms_source.pulling.report import DrainReport
 from sms_source.settings import PULLS_AHEAD
 
 logger = logging.getLogger(__name__)

@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sms_source.answers import Unreadable, record_texts
-from sms_source.journal import Pull
+from sms_source.api.answers import Unreadable, record_texts
+from sms_source.journal.journal import Pull
 from sms_source.settings import NEWEST_REPLY_TIME, OLDEST_REPLY_TIME
 
 _UTC = pa.timestamp("us", "UTC")
@@ -70,7 +70,7 @@ MOST_NEW_COLUMNS = 50
 """Fields unknown to this version that get a column of their own; what is beyond goes into OTHER_FIELDS."""
 OTHER_FIELDS = "OtherFields"
 REPLY_DATE = "reply_date"
-"""The column that a lakehouse's folders are by; `sms_source.destinations` adds it there."""
+"""The column that a lakehouse's folders are by; `sms_source.loading.destinations` adds it there."""
 # No underscore at the end: dlt's naming makes an x of it, and `Foo_` and `Foox` would be one column.
 _COLUMN_NAME = re.compile(r"[A-Za-z](?:[A-Za-z0-9_]{0,48}[A-Za-z0-9])?", re.ASCII)
 _DEEPEST = 100

@@ -26,11 +26,11 @@ from urllib3.exceptions import (
 )
 
 from sms_source import settings
-from sms_source.answers import Answer, NotAnAnswerError, parse_answer
+from sms_source.api.answers import Answer, NotAnAnswerError, parse_answer
+from sms_source.api.signing import TC3Auth
 from sms_source.configuration import SmsSourceConfiguration
 from sms_source.credentials import TencentCloudCredentials
 from sms_source.errors import PullError, error_for
-from sms_source.signing import TC3Auth
 
 CHECK_PHONE_NUMBER = "+8610000000000"
 """Asked about by `SmsClient.check`: the form of a Chinese number, in a range that no operator has."""
