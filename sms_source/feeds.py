@@ -1,0 +1,74 @@
+"""The feeds: all that differs between the queues of Tencent Cloud SMS, declared once.
+
+Client, parser, journal, tables and queue state take a feed; none of them names an action. A further feed is
+one more declaration here.
+
+Sources: the pages of PullSmsReplyStatus (https://www.tencentcloud.com/document/product/382/40462) and
+PullSmsSendStatus, and the structures of Tencent Cloud's SDK.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Feed:
+    """A destructive queue, and what its records are.
+
+    name: of the table, in `pull_feeds` and in the names of the journal's files.
+    record: one of its records, in a sentence.
+    record_id: the column of a record's id.
+    action: of the API, which empties the queue.
+    look_up_action: of the API, which asks for the records of one phone number.
+    result_set: the field of an answer that holds the records.
+    time_field: Unix seconds; the cursor of dlt.
+    text_fields: fields that are strings, null or absent.
+    required_fields: fields that have to be strings.
+    is_time_required: whether a record without a time, or with the time 0, does not fit.
+    pulls_per_second: requests a second that the API allows an account for the action.
+    """
+
+    name: str
+    record: str
+    record_id: str
+    action: str
+    look_up_action: str
+    result_set: str
+    time_field: str
+    text_fields: tuple[str, ...]
+    required_fields: frozenset[str]
+    is_time_required: bool = True
+    pulls_per_second: int = 100
+
+    @property
+    def fields(self) -> frozenset[str]:
+        """All fields that this version knows."""
+        return frozenset((*self.text_fields, self.time_field))
+
+
+REPLIES = Feed(
+    name="replies",
+    record="reply",
+    record_id="reply_id",
+    action="PullSmsReplyStatus",
+    look_up_action="PullSmsReplyStatusByPhoneNumber",
+    result_set="PullSmsReplyStatusSet",
+    time_field="ReplyTime",
+    text_fields=(
+        "PhoneNumber",
+        "CountryCode",
+        "SubscriberNumber",
+        "SignName",
+        "ExtendCode",
+        "ReplyContent",
+    ),
+    required_fields=frozenset({"PhoneNumber"}),
+)
+
+FEEDS = {feed.name: feed for feed in (REPLIES,)}
+"""By name."""
+
+
+def feeds_of(names: Iterable[str]) -> list[Feed]:
+    """The feeds of these names, in their order. Raises `KeyError` for a name that is none."""
+    return [FEEDS[name] for name in names]
