@@ -46,12 +46,14 @@ class SmsSourceConfiguration(BaseConfiguration):
     pull_workers: int = settings.PULL_WORKERS
     pull_limit: int = settings.MAX_PULL_LIMIT
     pull_timeout: float = settings.PULL_TIMEOUT
+    pull_feeds: Any = "replies"  # a string or a list of them, as above
 
     __section__ = "sms_source"
 
     def on_resolved(self) -> None:
         """Checks and normalizes what was given."""
         self.sms_sdk_app_ids = _app_ids(self.sms_sdk_app_ids)
+        self.pull_feeds = [self.pull_feeds] if isinstance(self.pull_feeds, str) else list(self.pull_feeds)
         self.journal_url = _absolute(self.journal_url)
         _expect(
             "api_region",
@@ -103,7 +105,8 @@ def _absolute(journal_url: str) -> str:
     _expect("journal_url", journal_url, "a folder", journal_url.strip())
     if "://" in journal_url:
         return journal_url
-    return str(Path(Container()[PluggableRunContext].context.local_dir, Path(journal_url).expanduser()))
+    local_dir = Container()[PluggableRunContext].context.local_dir
+    return str(Path(local_dir, Path(journal_url).expanduser()).absolute())
 
 
 def _check_endpoint(endpoint: str) -> None:
@@ -122,15 +125,16 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
-def check_names() -> None:
-    """Looks for names in the configuration's section that are no option: dlt passes over them silently.
+def check_names(given: Iterable[str] = ()) -> None:
+    """Look for names that are no option, given or in the configuration's section: dlt passes over them.
 
     Raises:
         ConfigurationError: names the unknown option, where it stands and which option it may have meant.
     """
     options = set(SmsSourceConfiguration.get_resolvable_fields())
     secrets = set(TencentCloudCredentials.get_resolvable_fields())
-    for name, place in _configured_names():
+    places = [(name, "the arguments") for name in given]
+    for name, place in [*places, *_configured_names()]:
         option, _, rest = name.partition(".")
         if option == "journal" and rest:
             continue  # the object store's own: sms_source.journal.object_storage

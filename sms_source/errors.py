@@ -71,11 +71,13 @@ class PullError(SmsSourceError):
         self.request_id = request_id
         self.remedy = remedy
         self.body = b""
+        self.about = ""
 
     def __str__(self) -> str:
         """What happened, the code and RequestId, and what to do next; never a phone number or a key."""
         said = f"{self.code}: {self.message}" if self.message else self.code
-        return f"{self.meaning} ({said}; RequestId {self.request_id or 'none'}). {self.remedy}"
+        about = f" for {self.about}" if self.about else ""
+        return f"{self.meaning}{about} ({said}; RequestId {self.request_id or 'none'}). {self.remedy}"
 
 
 class NotExecutedError(PullError):

@@ -25,6 +25,7 @@ class Feed:
     text_fields: fields that are strings, null or absent.
     required_fields: fields that have to be strings.
     is_time_required: whether a record without a time, or with the time 0, does not fit.
+    keyword_field: the text whose keyword is a column of its own; None when there is none.
     pulls_per_second: requests a second that the API allows an account for the action.
     """
 
@@ -38,6 +39,7 @@ class Feed:
     text_fields: tuple[str, ...]
     required_fields: frozenset[str]
     is_time_required: bool = True
+    keyword_field: str | None = None
     pulls_per_second: int = 100
 
     @property
@@ -63,6 +65,7 @@ REPLIES = Feed(
         "ReplyContent",
     ),
     required_fields=frozenset({"PhoneNumber"}),
+    keyword_field="ReplyContent",
 )
 
 FEEDS = {feed.name: feed for feed in (REPLIES,)}

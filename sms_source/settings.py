@@ -28,20 +28,32 @@ CONNECT_TIMEOUT = 10.0
 JOURNAL_URL = "sms_journal"
 JOURNAL_RETENTION_DAYS = 7.0
 
+JOURNAL_WAIT_SECONDS = 10.0
+"""Seconds to wait for another user of the journal to end."""
+
 JOURNAL_RESERVE = 1 << 20
 """Bytes reserved on the disk for an answer before its request goes out (an answer of 100 replies of
 1,000 Chinese characters, escaped, is 600 kB)."""
 
-PACKAGE_REPLIES = 100_000
-"""Replies after which a load package is closed, so that memory and disk stay flat and the first rows
+PACKAGE_RECORDS = 100_000
+"""Records after which a load package is closed, so that memory and disk stay flat and the first rows
 arrive while a long queue is still being drained."""
+
+PACKAGE_BYTES = 64 << 20
+"""Bytes of answers after which a load package is closed."""
+
+BACKLOG_SECONDS = 15.0
+"""Seconds after its first record for which a load package is held open while answers come back full."""
+
+TRICKLE_SECONDS = 1.0
+"""Seconds after its first record for which a load package is held open while they do not."""
 
 PULLS_AHEAD = 128
 """Answers that wait for their reader at most: what a second brings, which is how long dlt takes to load a
 package while pulling goes on."""
 
-TABLE_REPLIES = 10_000
-"""Replies gathered into one Arrow table before dlt gets it (measured: 10,000 rows load 2 to 3 times as
+TABLE_RECORDS = 10_000
+"""Records gathered into one Arrow table before dlt gets it (measured: 10,000 rows load 2 to 3 times as
 fast as 100)."""
 
 TABLE_BYTES = 32 << 20
@@ -56,6 +68,6 @@ MAX_NOT_EXECUTED = 8
 MAX_IN_DOUBT = 5
 """Pulls in a row whose outcome is unknown before the drain of an application ends."""
 
-OLDEST_REPLY_TIME = 1
-NEWEST_REPLY_TIME = 4_102_444_799
-"""The last second of the year 2099: a `ReplyTime` beyond it is not one."""
+OLDEST_TIME = 1
+NEWEST_TIME = 4_102_444_799
+"""The last second of the year 2099: a record's time beyond it is not one."""

@@ -77,7 +77,7 @@ def parse_answer(body: bytes) -> Answer:
     return Answer(request_id, records, None)
 
 
-def record_texts(body: bytes) -> list[str]:
+def record_texts(feed: Any, body: bytes) -> list[str]:
     """The text of each record of an answer, as it came; bytes that are no UTF-8 are escaped.
 
     Raises:

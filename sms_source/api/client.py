@@ -31,6 +31,7 @@ from sms_source.api.signing import TC3Auth
 from sms_source.configuration import SmsSourceConfiguration
 from sms_source.credentials import TencentCloudCredentials
 from sms_source.errors import PullError, error_for
+from sms_source.feeds import Feed
 
 CHECK_PHONE_NUMBER = "+8610000000000"
 """Asked about by `SmsClient.check`: the form of a Chinese number, in a range that no operator has."""
@@ -108,7 +109,7 @@ class SmsClient:
         """Closes the connection."""
         self._session.close()
 
-    def pull(self, sms_sdk_app_id: str, limit: int) -> RawAnswer:
+    def pull(self, feed: Feed, sms_sdk_app_id: str, limit: int) -> RawAnswer:
         """Takes up to `limit` replies (1 to 100) out of the application's queue, for good.
 
         Raises:
@@ -116,9 +117,9 @@ class SmsClient:
             InDoubtError: up to `limit` replies may have been taken and lost; its `body` is what came.
             RefusedError: nothing was taken, and pulling again won't help.
         """
-        return self._post("PullSmsReplyStatus", {"SmsSdkAppId": sms_sdk_app_id, "Limit": limit})
+        return self._post(feed.action, {"SmsSdkAppId": sms_sdk_app_id, "Limit": limit})
 
-    def check(self, sms_sdk_app_id: str) -> None:
+    def check(self, feed: Feed, sms_sdk_app_id: str) -> None:
         """Proves network, signature, permission and application id without taking a reply.
 
         Asks PullSmsReplyStatusByPhoneNumber for one second of a number that nobody has. That action is a
@@ -130,7 +131,7 @@ class SmsClient:
         now = int(time.time())
         try:
             self._post(
-                "PullSmsReplyStatusByPhoneNumber",
+                feed.look_up_action,
                 {
                     "SmsSdkAppId": sms_sdk_app_id,
                     "PhoneNumber": CHECK_PHONE_NUMBER,

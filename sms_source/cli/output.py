@@ -10,7 +10,6 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Protocol
 
-import dlt
 
 from sms_source.cli.explain import code_of, explain
 from sms_source.loading.summary import Summary
@@ -18,8 +17,8 @@ from sms_source.loading.summary import Summary
 HEARTBEAT_SECONDS = 60.0
 """A monitor of --follow hears so often that the job is alive, and a log stays small at any interval."""
 
-NO_REPLY_TAKEN = (
-    "No reply was taken: the question was PullSmsReplyStatusByPhoneNumber, about a number nobody has."
+NO_RECORD_TAKEN = (
+    "No record was taken: the question was the look-up by phone number, about a number nobody has."
 )
 
 logger = logging.getLogger("sms_source.load_replies")
@@ -39,7 +38,7 @@ class Output(Protocol):
     def checked(self, what: str, detail: str) -> None:
         """A part of --check that holds."""
 
-    def no_reply_taken(self) -> None:
+    def no_record_taken(self) -> None:
         """All parts of --check hold."""
 
     def summary(self, summary: Summary) -> None:
@@ -51,7 +50,7 @@ class Output(Protocol):
     def end(self) -> None:
         """There are no more rounds."""
 
-    def where(self, pipeline: dlt.Pipeline) -> None:
+    def where(self, summary: Summary) -> None:
         """Where the rows are."""
 
     def error(self, error: Exception) -> int:
@@ -77,25 +76,26 @@ class TextOutput:
         """A line for each."""
         print(f"ok  {what:13}  {detail}")
 
-    def no_reply_taken(self) -> None:
+    def no_record_taken(self) -> None:
         """How it can be known."""
-        print(NO_REPLY_TAKEN)
+        print(NO_RECORD_TAKEN)
 
     def summary(self, summary: Summary) -> None:
         """Some lines."""
         print(*summary.lines(), sep="\n", flush=True)
 
     def round(self, summary: Summary) -> None:
-        """Nothing when there was nothing to load."""
-        if summary.total("pulls"):
+        """Some lines, with the time; nothing when there was nothing to load."""
+        if summary.is_notable:
+            print(f"{datetime.now(timezone.utc):%Y-%m-%d %H:%M:%S} UTC ", end="")
             self.summary(summary)
 
     def end(self) -> None:
         """Nothing."""
 
-    def where(self, pipeline: dlt.Pipeline) -> None:
+    def where(self, summary: Summary) -> None:
         """A command that shows the newest rows, where there is one."""
-        _print_where(pipeline)
+        _print_where(summary)
 
     def error(self, error: Exception) -> int:
         """One clear message; with --verbose the traceback, too."""
@@ -130,9 +130,9 @@ class JsonOutput:
         """An object for each."""
         self._print(event="check", check=what, detail=detail)
 
-    def no_reply_taken(self) -> None:
+    def no_record_taken(self) -> None:
         """The last object."""
-        self._print(event="checked", detail=NO_REPLY_TAKEN)
+        self._print(event="checked", detail=NO_RECORD_TAKEN)
 
     def summary(self, summary: Summary) -> None:
         """The counts."""
@@ -152,7 +152,7 @@ class JsonOutput:
             self.summary(self._untold)
             self._untold = None
 
-    def where(self, pipeline: dlt.Pipeline) -> None:
+    def where(self, summary: Summary) -> None:
         """Nothing: the summary names destination and dataset."""
 
     def error(self, error: Exception) -> int:
@@ -202,24 +202,17 @@ def _without_traceback(record: logging.LogRecord) -> bool:
     return True
 
 
-def _print_where(pipeline: dlt.Pipeline) -> None:
-    from sms_source.loading import destinations
-
-    replies = f"{pipeline.dataset_name}.replies"
+def _print_where(summary: Summary) -> None:
+    """Print a command that shows the newest rows; nothing is opened for it."""
+    owner = summary.owner
+    replies = f"{owner.dataset}.replies"
     query = f"select reply_time, phone_number, reply_content from {replies} order by reply_time desc limit 5"
-    if destinations.kind_of(pipeline.destination) == "filesystem":
-        with pipeline.destination_client() as client:
-            lake: Any = client
-            folder = lake.make_remote_url(lake.dataset_path).rstrip("/")
-            print(f"The data is in {folder}, a folder of Delta tables.")
-        return
-    if pipeline.destination.destination_name != "duckdb":
+    if not owner.location:
         print(f"See it:  {query}")
         return
-    with pipeline.destination_client() as client:
-        database = Path(str(getattr(client.config.credentials, "database", "")))
+    database = Path(owner.location)
     print(f"The data is in {database}. See it:")
-    code = f"import duckdb; print(duckdb.connect('{_short(database)}').execute('{query}').df())"
+    code = f"import duckdb; duckdb.connect('{_short(database)}', read_only=True).sql('{query}').show()"
     print(f'  {_short(Path(sys.executable))} -c "{code}"')
 
 

@@ -1,124 +1,60 @@
-"""The journal: one file a pull, on the disk before anything else sees what it holds.
+"""The journal: one file a pull, durable before anything else sees what it holds.
 
-    <journal>/drains/<drain id>/<number>.<app id>.<region>.<limit>.<requested at>.<state>
-    <journal>/committed/<drain id>     the drain's rows are in the warehouse
-    <journal>/unreadable/<drain id>/…  what a run could not read, set aside for a person
-    <journal>/owner.json               the pipeline and dataset that this journal feeds
+    journal.json                  format 1, and the pipeline, destination and dataset that it feeds
+    drains/<drain id>/<file>      not known to be loaded
+    drains/<bundle>               archived before, and given again: not known to be loaded any more
+    archive/<bundle>              loaded; kept for the retention
+    unreadable/…                  what could not be read, set aside for a person
 
-A drain is one emptying of the queues, a pull one request of it. The state of a pull is the end of its
-file's name:
-
-    .intent      the request may have gone out. The file is empty, with room reserved for the answer;
-                 its name says all that the ledger needs if the process dies now
-    .answer      an envelope of one JSON line, then the answer's body, byte for byte as it came
-    .in_doubt    the envelope, then what came of a body: nobody can know what the pull handed out
-    .unreadable  an answer that a later run could not read
-
-An answer without replies, and a pull that the API did not execute, leave no file.
+A drain is one emptying of the queues, a pull one request of it. Where a pull lies says what is known of it,
+so that a run lists only what is not loaded, whatever the archive holds.
 """
 
-import contextlib
 import itertools
-import json
 import logging
-import re
-import secrets
 import zlib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta, timezone
+from dataclasses import replace
+from datetime import timedelta
 from types import TracebackType
-from typing import Any, Literal
+from typing import Any
 
-from sms_source.api.answers import Answer, parse_answer
-from sms_source.errors import ConfigurationError
-from sms_source.journal.storage import Storage, open_storage
+from sms_source.errors import JournalError
+from sms_source.journal import file_format
+from sms_source.journal.archive import FOLDER as ARCHIVE
+from sms_source.journal.archive import Archive, Member, is_bundle, read_bundle
+from sms_source.journal.file_format import UNREADABLE, by_rank, encode, file_name, parse_name, state_of
+from sms_source.journal.identity import Identity, Owner, claim, load_identity, note, refuse_another
+from sms_source.journal.pull import Pull, now
+from sms_source.journal.spill import Spill
+from sms_source.journal.storage import Reservation, Storage, open_storage
 from sms_source.settings import JOURNAL_RESERVE
 
 logger = logging.getLogger(__name__)
 
-State = Literal["intent", "answer", "in_doubt", "unreadable"]
-
-_TIME = "%Y%m%dT%H%M%S%fZ"
-_FILE_NAME = re.compile(
-    r"(?P<number>\d{6,})\.(?P<app_id>[\w-]+)\.(?P<region>[\w-]+)\.(?P<limit>\d{1,3})"
-    r"\.(?P<requested_at>\d{8}T\d{12}Z)\.(?P<state>intent|answer|in_doubt|unreadable)",
-    re.ASCII,
-)
-_DRAIN_ID = re.compile(r"(?P<started_at>\d{8}T\d{12}Z)-[0-9a-f]{8}", re.ASCII)
-
-PROCESS_ENDED = "the process ended before the answer was in the journal"
-
-
-@dataclass(frozen=True)
-class Pull:
-    """One request to the queue, and what came of it.
-
-    pull_id: `<drain id>/<number>`, unique.
-    limit: the most replies that the pull could hand out.
-    requested_at, answered_at: UTC; `answered_at` is None when no answer came.
-    request_id: the API's id of the request; None when no answer told it.
-    error: None for an answered pull; otherwise why its outcome is in doubt.
-    records: the records handed out, decoded (see `sms_source.api.answers.Answer`).
-    body: of the answer, as it came.
-    """
-
-    pull_id: str
-    sms_sdk_app_id: str
-    region: str
-    limit: int
-    requested_at: datetime
-    answered_at: datetime | None = None
-    request_id: str | None = None
-    error: str | None = None
-    records: list[Any] = field(default_factory=list, repr=False)
-    body: bytes = field(default=b"", repr=False)
-
-    def answered(self, answer: Answer, body: bytes) -> "Pull":
-        """The pull with the answer that has just arrived."""
-        return replace(
-            self, answered_at=_now(), request_id=answer.request_id, records=answer.records, body=body
-        )
-
-    def doubted(self, error: str, request_id: str | None = None, body: bytes = b"") -> "Pull":
-        """The pull with the reason why nobody can know its outcome, and what came of an answer."""
-        answered_at = _now() if body else None
-        return replace(self, error=error, request_id=request_id, answered_at=answered_at, body=body)
-
-    @property
-    def drain_id(self) -> str:
-        """The drain that the pull belongs to."""
-        return self.pull_id.partition("/")[0]
-
-    @property
-    def in_doubt(self) -> bool:
-        """Whether nobody can know what the pull handed out."""
-        return self.error is not None
-
-    @property
-    def file_stem(self) -> str:
-        """Where the journal keeps the pull, but for its state."""
-        drain_id, _, number = self.pull_id.partition("/")
-        requested_at = self.requested_at.strftime(_TIME)
-        name = f"{number}.{self.sms_sdk_app_id}.{self.region}.{self.limit}.{requested_at}"
-        return f"drains/{drain_id}/{name}"
-
-    def path(self, state: State) -> str:
-        """Where the journal keeps the pull in this state."""
-        return f"{self.file_stem}.{state}"
+FOLDER = "drains"
 
 
 class Journal:
-    """The journal at a URL, held by one process at a time while it is entered (re-entrant).
+    """The journal at a URL, held by one user at a time while it is entered.
+
+    Args:
+        url: a folder, or the URL of an object store.
+        wait_seconds: to wait for another user to end.
+        storage: where it is; by default what the URL names.
 
     Raises:
-        ConfigurationError: the URL is of a kind that is not supported.
-        JournalLockedError: on entering, when another process holds the journal.
+        ConfigurationError: the URL is of a kind that is not supported, or another version wrote the journal.
+        JournalLockedError: on entering, when another process, or thread, holds the journal.
         OSError: the storage fails.
     """
 
-    def __init__(self, url: str, *, storage: Storage | None = None) -> None:
+    def __init__(self, url: str, *, wait_seconds: float = 0.0, storage: Storage | None = None) -> None:
         self.storage = storage or open_storage(url)
+        self.archive = Archive(self.storage)
+        self._wait_seconds = wait_seconds
+        self._identity: Identity | None = None
+        self._spill: Spill | None = None
 
     @property
     def url(self) -> str:
@@ -126,7 +62,13 @@ class Journal:
         return self.storage.url
 
     def __enter__(self) -> "Journal":
-        self.storage.acquire()
+        self.storage.acquire(self._wait_seconds)
+        try:
+            self._identity = load_identity(self.storage)
+            self._spill = Spill(self._identity.journal_id)
+        except BaseException:
+            self.storage.release()
+            raise
         return self
 
     def __exit__(
@@ -134,217 +76,236 @@ class Journal:
     ) -> None:
         self.storage.release()
 
-    def claim(self, owner: dict[str, str]) -> None:
-        """Ties the journal to the one pipeline that its drains are committed by.
+    @property
+    def identity(self) -> Identity:
+        """What `journal.json` says. Raises `RuntimeError` when the journal was not entered."""
+        if self._identity is None:
+            raise RuntimeError("the journal is not entered")
+        return self._identity
+
+    @property
+    def spill(self) -> Spill:
+        """Where answers go that the journal refused."""
+        if self._spill is None:
+            raise RuntimeError("the journal is not entered")
+        return self._spill
+
+    def claim(self, owner: Owner) -> None:
+        """Tie the journal to what it feeds, and take in what an earlier run could not write into it.
 
         Raises:
-            ConfigurationError: the journal belongs to another pipeline, destination or dataset: one would
-                take the other's replies for loaded.
+            ConfigurationError: it feeds another pipeline, destination or dataset.
         """
-        claimed = self.owner()
-        if not claimed:
-            self.storage.write("owner.json", json.dumps(owner).encode())
-        elif claimed != owner:
-            raise ConfigurationError(
-                f"The journal {self.url} belongs to {_name(claimed)}, and this is {_name(owner)}. "
-                "Give each pipeline a journal of its own (journal_url), or use --replay to load the "
-                "archive of this journal there too."
-            )
+        self._identity = claim(self.storage, self.identity, owner)
+        self.spill.take_into(self.storage)
 
-    def owner(self) -> dict[str, str]:
-        """The pipeline, destination and dataset that claimed the journal; empty when none did."""
-        try:
-            claimed = json.loads(self.storage.read("owner.json"))
-        except (FileNotFoundError, ValueError):
-            return {}
-        return claimed if isinstance(claimed, dict) else {}
+    def refuse_another(self, owner: Owner) -> None:
+        """Raise `ConfigurationError` when `claim` would, and change nothing."""
+        refuse_another(self.storage, self.identity, owner)
 
     def open_drain(self) -> "JournalDrain":
-        """A new drain, with nothing in it."""
-        drain_id = f"{_now().strftime(_TIME)}-{secrets.token_hex(4)}"
-        return JournalDrain(self.storage, drain_id)
+        """Begin a drain, with nothing in it."""
+        return JournalDrain(self.storage, self.spill, file_format.new_drain_id())
 
-    def drains(self) -> list[str]:
-        """Ids of all drains, the oldest first."""
-        return [name for name in self.storage.names("drains") if _DRAIN_ID.fullmatch(name)]
+    def unloaded(self) -> list[str]:
+        """Return what is not known to be loaded, the oldest first: ids of drains, and bundles given again."""
+        items = []
+        for name in self.storage.names(FOLDER):
+            if file_format.is_drain_id(name) or is_bundle(name):
+                items.append(name)
+            else:
+                self._set_aside(name, "it is no drain")
+        return items
 
-    def uncommitted(self) -> list[str]:
-        """Ids of the drains whose rows are not known to be in the warehouse, the oldest first."""
-        committed = set(self.storage.names("committed"))
-        return [drain_id for drain_id in self.drains() if drain_id not in committed]
+    def read(self, item: str) -> Iterator[Pull]:
+        """Yield the pulls of a drain, or of a bundle given again, in their order.
 
-    def commit(self, drain_ids: Iterable[str]) -> None:
-        """Notes that the rows of these drains are in the warehouse."""
-        known = set(self.uncommitted())
-        for drain_id in drain_ids:
-            if drain_id in known:
-                self.storage.write(f"committed/{drain_id}", b"")
-
-    def expire(self, retention: timedelta) -> None:
-        """Deletes committed drains that began longer ago than the retention."""
-        kept = set(self.drains())
-        for drain_id in self.storage.names("committed"):
-            started = _DRAIN_ID.fullmatch(drain_id)
-            if started and _now() - _parse_time(started["started_at"]) >= retention:
-                if drain_id in kept:
-                    self._set_unreadable_aside(drain_id)
-                    self.storage.remove_folder(f"drains/{drain_id}")
-                # The marker goes last: a deletion that is interrupted stays a committed drain.
-                self.storage.remove(f"committed/{drain_id}")
-
-    def archive(self) -> Iterator[Pull]:
-        """The pulls of all drains, loaded or not, the oldest first."""
-        committed = set(self.storage.names("committed"))
-        for drain_id in self.drains():
-            yield from self.read(drain_id, committed=drain_id in committed)
-
-    def read(self, drain_id: str, *, committed: bool = False) -> Iterator[Pull]:
-        """The pulls of a drain as the journal has them, in their order; settles what a dead process left.
-
-        A file that can't be read becomes a pull in doubt and is kept as `.unreadable`; one that is no
-        pull is moved to `unreadable/`. Both are logged. An intent that is still one in a committed drain is
-        passed over: its answer could not be written, and was loaded from memory.
+        A file that can't be read becomes a pull in doubt, and what is no pull is moved to `unreadable/`; both
+        are logged.
         """
-        pulls: dict[str, re.Match[str]] = {}
-        for name in self.storage.names(f"drains/{drain_id}"):
-            parts = _FILE_NAME.fullmatch(name)
-            if parts is None:
-                logger.warning("journal %s: %s/%s is no pull; it is set aside", self.url, drain_id, name)
-                self.storage.move(f"drains/{drain_id}/{name}", f"unreadable/{drain_id}/{name}")
-            elif parts["state"] != "intent" or parts["number"] not in pulls:
-                pulls[parts["number"]] = parts  # an object store keeps the intent beside what came of it
-        for parts in pulls.values():
-            if committed and parts["state"] == "intent":
+        for member, pull in self._members(item):
+            yield replace(pull, load_id=member.load_id or None)
+
+    def fingerprint(self, item: str) -> str:
+        """Return what tells whether anything came into a drain since it was last looked at."""
+        if is_bundle(item):
+            return item
+        first = [names[0] for names in by_rank(self._names(item)).values()]
+        return f"{item}:{zlib.crc32(' '.join(first).encode()):08x}"
+
+    def commit(self, items: Iterable[str], load_id: str, retention: timedelta) -> None:
+        """Move what a package has loaded into the archive; durable when this returns.
+
+        Args:
+            items: drains and bundles, as `unloaded` gives them.
+            load_id: dlt's id of the package.
+            retention: for which the archive keeps what is loaded; 0 keeps nothing.
+        """
+        self.spill.take_into(self.storage)
+        items = list(items)
+        drains = [item for item in items if not is_bundle(item)]
+        for item in items:
+            if is_bundle(item):
+                self.archive.add_bundle(f"{FOLDER}/{item}", load_id)
+        if retention > timedelta(0):
+            self.archive.add((m for d in drains for m in self._loaded_members(d, load_id)), load_id)
+        for drain_id in drains:
+            self.storage.remove_folder(f"{FOLDER}/{drain_id}")
+            self.spill.forget(drain_id)
+        self.note(last_load=load_id)
+        self.archive.tidy(retention)
+
+    def note(self, **changes: Any) -> None:
+        """Note fields of the journal's identity."""
+        self._identity = note(self.storage, self.identity, **changes)
+
+    def give_again(self, load_ids: Iterable[str] | None = None) -> list[str]:
+        """Have bundles count as not loaded, until they are.
+
+        Args:
+            load_ids: the packages that are not in the destination any more; None for the whole archive.
+
+        Returns:
+            The bundles.
+        """
+        lost = None if load_ids is None else set(load_ids)
+        bundles = [name for name in self.archive.names() if lost is None or name.load_id in lost]
+        for name in bundles:
+            self.storage.move(f"{ARCHIVE}/{name}", f"{FOLDER}/{name}")
+        return [str(name) for name in bundles]
+
+    def everything(self) -> list[str]:
+        """Return what `read` takes for the whole archive, and then for what is not known to be loaded."""
+        return [*(f"{ARCHIVE}/{name}" for name in self.archive.names()), *self.unloaded()]
+
+    def discard_empty(self, items: Iterable[str]) -> None:
+        """Forget drains in which there was nothing after all."""
+        for item in items:
+            self.storage.remove_folder(f"{FOLDER}/{item}", only_empty=True)
+
+    def _members(self, item: str) -> Iterator[tuple[Member, Pull]]:
+        """Yield a file and its pull, for each pull of a drain or a bundle."""
+        folder, _, name = item.rpartition("/")
+        if is_bundle(name):
+            try:
+                for member in read_bundle(self.storage.read(f"{folder or FOLDER}/{name}")):
+                    yield member, self._decode(member)
+            except ValueError as error:
+                self._set_aside(name, str(error), folder or FOLDER)
+            return
+        for names in by_rank(self._names(item)).values():
+            yield self._best(item, names)
+
+    def _best(self, drain_id: str, names: list[str]) -> tuple[Member, Pull]:
+        """Return the file that counts of one pull's files, and the pull: a valid answer before all else."""
+        reason = ""
+        for name in names:
+            try:
+                content = self.storage.read(f"{FOLDER}/{drain_id}/{name}")
+                pull = file_format.decode(parse_name(drain_id, name), content)
+                return Member(drain_id, name, content, ""), pull
+            except FileNotFoundError:
                 continue
-            pull = Pull(
-                pull_id=f"{drain_id}/{parts['number']}",
-                sms_sdk_app_id=parts["app_id"],
-                region=parts["region"],
-                limit=int(parts["limit"]),
-                requested_at=_parse_time(parts["requested_at"]),
-                error=PROCESS_ENDED,
-            )
-            yield self._read_file(pull, parts["state"])
+            except (OSError, ValueError) as error:
+                if state_of(name) != "intent":
+                    reason = str(error)
+                    self._set_aside(f"{drain_id}/{name}", reason)
+        # The request may have gone out, and no answer is known of.
+        pull = parse_name(drain_id, names[0])
+        pull = replace(pull, error=UNREADABLE) if reason else pull
+        return Member(drain_id, file_name(pull, "in_doubt"), encode(pull), ""), pull
 
-    def _read_file(self, pull: Pull, state: str) -> Pull:
-        path = f"{pull.file_stem}.{state}"
-        unreadable = replace(pull, error="the journal's file of the answer can't be read")
-        if state == "unreadable":
-            return unreadable
+    def _loaded_members(self, drain_id: str, load_id: str) -> Iterator[Member]:
+        for member, pull in self._members(drain_id):
+            state: file_format.State = "in_doubt" if pull.in_doubt else "answer"
+            # What was not renamed has the reserved room behind its body.
+            content = member.content if state_of(member.name) == state else encode(pull)
+            yield member._replace(name=file_name(pull, state), content=content, load_id=load_id)
+
+    def _decode(self, member: Member) -> Pull:
+        pull = parse_name(member.drain_id, member.name)
         try:
-            found = _decode(pull, self.storage.read(path))
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            if state == "intent":
-                with contextlib.suppress(OSError):  # the intent says the same
-                    self.storage.fill(path, pull.path("in_doubt"), _encode(pull))
-                return pull
-            logger.error("journal %s: %s can't be read (%s); it is kept", self.url, path, error)
-            self.storage.move(path, pull.path("unreadable"))
-            return unreadable
-        if state == "intent":
-            self.storage.move(path, found.path("answer"))
-        return found
+            return file_format.decode(pull, member.content)
+        except ValueError as error:
+            logger.error("journal %s: %s/%s: %s", self.url, member.drain_id, member.name, error)
+            return replace(pull, error=UNREADABLE)
 
-    def _set_unreadable_aside(self, drain_id: str) -> None:
-        for name in self.storage.names(f"drains/{drain_id}"):
-            if name.endswith(".unreadable"):
-                self.storage.move(f"drains/{drain_id}/{name}", f"unreadable/{drain_id}/{name}")
+    def _names(self, drain_id: str) -> list[str]:
+        """Return the files of pulls in a drain's folder; what is none is set aside."""
+        names = []
+        for name in self.storage.names(f"{FOLDER}/{drain_id}"):
+            try:
+                parse_name(drain_id, name)
+            except ValueError as error:
+                if not name.endswith(".new"):  # a draft that a kill left
+                    self._set_aside(f"{drain_id}/{name}", str(error))
+            else:
+                names.append(name)
+        return names
+
+    def _set_aside(self, path: str, reason: str, folder: str = FOLDER) -> None:
+        logger.error("journal %s: %s/%s is set aside in unreadable/: %s", self.url, folder, path, reason)
+        self.storage.move(f"{folder}/{path}", f"unreadable/{path}")
 
 
 class JournalDrain:
     """One drain's part of the journal; its methods may be called from several threads."""
 
-    def __init__(self, storage: Storage, drain_id: str) -> None:
+    def __init__(self, storage: Storage, spill: Spill, drain_id: str) -> None:
         self.drain_id = drain_id
         self._storage = storage
+        self._spill = spill
         self._numbers = itertools.count(1)
 
-    def intend(self, sms_sdk_app_id: str, region: str, limit: int) -> Pull:
-        """Notes that a pull is about to be requested, and reserves room for its answer.
+    def intend(self, feed: str, sms_sdk_app_id: str, region: str, limit: int) -> "Intent":
+        """Note that a request is about to go out, and reserve room for its answer.
 
         Raises:
-            OSError: the room can't be had; the request must not go out.
+            JournalError: the room can't be had; the request must not go out.
         """
         pull_id = f"{self.drain_id}/{next(self._numbers):06d}"
-        pull = Pull(pull_id, sms_sdk_app_id, region, limit, requested_at=_now())
-        self._storage.reserve(pull.path("intent"), JOURNAL_RESERVE)
-        return pull
-
-    def answer(self, pull: Pull) -> None:
-        """Keeps the answer of a pull; only then may anything else use it.
-
-        Raises:
-            OSError: the answer could not be written.
-        """
-        self._storage.fill(pull.path("intent"), pull.path("answer"), _encode(pull))
-
-    def doubt(self, pull: Pull) -> None:
-        """Keeps that nobody can know what a pull handed out, with what came of its answer.
-
-        Raises:
-            OSError: it could not be written; the intent that stays says the same, without the reason.
-        """
-        self._storage.fill(pull.path("intent"), pull.path("in_doubt"), _encode(pull))
-
-    def probe(self) -> None:
-        """Reserves room for an answer and gives it back. Raises `OSError` if it can't be had."""
-        self.discard(self.intend("probe", "probe", 1))
-        self.close()
-
-    def discard(self, pull: Pull) -> None:
-        """Forgets a pull that handed nothing out."""
-        self._storage.remove(pull.path("intent"))
+        pull = Pull(pull_id, feed, sms_sdk_app_id, region, limit, requested_at=now())
+        path = f"{FOLDER}/{self.drain_id}/{file_name(pull, 'intent')}"
+        try:
+            reservation = self._storage.reserve(path, JOURNAL_RESERVE)
+        except OSError as error:
+            raise JournalError(
+                f"No room could be reserved for an answer in the journal {self._storage.url} ({error}). "
+                "Nothing more was pulled. Free or enlarge its disk, or see to its store, then run again."
+            ) from error
+        return Intent(pull, reservation, self._spill, self._storage.url)
 
     def close(self) -> None:
-        """Ends the drain; one without a pull leaves nothing."""
-        self._storage.remove_folder(f"drains/{self.drain_id}", only_empty=True)
+        """End the drain; one without a pull leaves nothing."""
+        self._storage.remove_folder(f"{FOLDER}/{self.drain_id}", only_empty=True)
 
 
-def _encode(pull: Pull) -> bytes:
-    envelope = {
-        "pull_id": pull.pull_id,
-        "sms_sdk_app_id": pull.sms_sdk_app_id,
-        "region": pull.region,
-        "limit": pull.limit,
-        "requested_at": pull.requested_at.isoformat(),
-        "answered_at": pull.answered_at.isoformat() if pull.answered_at else None,
-        "request_id": pull.request_id,
-        "error": pull.error,
-        "body_bytes": len(pull.body),
-        "body_crc32": zlib.crc32(pull.body),
-    }
-    return json.dumps(envelope).encode() + b"\n" + pull.body
+class Intent:
+    """A pull that is about to be requested, and the file that waits for its answer."""
 
+    def __init__(self, pull: Pull, reservation: Reservation, spill: Spill, url: str) -> None:
+        self.pull = pull
+        self._reservation = reservation
+        self._spill = spill
+        self._url = url
 
-def _decode(pull: Pull, content: bytes) -> Pull:
-    """The pull with what its file holds. Raises `ValueError` or `KeyError` when the file is not whole."""
-    line, newline, rest = content.partition(b"\n")
-    if not newline:
-        raise ValueError("the envelope is not whole")
-    envelope = json.loads(line)
-    # A process killed between writing and renaming leaves the reserved room behind the body.
-    body = rest[: envelope["body_bytes"]]
-    if len(body) != envelope["body_bytes"] or zlib.crc32(body) != envelope["body_crc32"]:
-        raise ValueError("the body is not whole")
-    error = envelope["error"]
-    answered_at = envelope["answered_at"]
-    return replace(
-        pull,
-        answered_at=datetime.fromisoformat(answered_at) if answered_at else None,
-        request_id=envelope["request_id"],
-        error=error,
-        records=[] if error else parse_answer(body).records,
-        body=body,
-    )
+    def keep(self, pull: Pull) -> None:
+        """Keep the answer, or that the outcome is unknown; only then may anything else use it.
 
+        Raises:
+            JournalError: the journal refused it. The message says where it is instead.
+        """
+        name = file_name(pull, "in_doubt" if pull.in_doubt else "answer")
+        path, content = f"{FOLDER}/{pull.drain_id}/{name}", encode(pull)
+        try:
+            self._reservation.fill(path, content)
+        except OSError as error:
+            place = self._spill.keep(path, content)
+            raise JournalError(
+                f"An answer could not be written into the journal {self._url} ({error}). {place} Pulling has "
+                "stopped. Free or enlarge the journal's disk, or see to its store, then run again."
+            ) from error
 
-def _name(owner: dict[str, str]) -> str:
-    return ", ".join(f"{key} {value!r}" for key, value in owner.items())
-
-
-def _now() -> datetime:
-    return datetime.now(timezone.utc)
-
-
-def _parse_time(text: str) -> datetime:
-    return datetime.strptime(text, _TIME).replace(tzinfo=timezone.utc)
+    def discard(self) -> None:
+        """Forget the pull: it handed nothing out."""
+        self._reservation.discard()

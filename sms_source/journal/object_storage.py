@@ -47,6 +47,22 @@ def _as_os_error(method: F) -> F:
     return call  # type: ignore[return-value]
 
 
+class ObjectReservation:
+    """An object that announces another."""
+
+    def __init__(self, storage: "ObjectStorage", path: str) -> None:
+        self._storage = storage
+        self._path = path
+
+    def fill(self, final_path: str, content: bytes) -> None:
+        """Writes the object of the final name. The announcing one stays: a reader prefers this one."""
+        self._storage.write(final_path, content)
+
+    def discard(self) -> None:
+        """Removes the object."""
+        self._storage.remove([self._path])
+
+
 class ObjectStorage:
     """A prefix of a bucket, one process at a time. See `sms_source.journal.storage.Storage` for the methods.
 
@@ -74,24 +90,23 @@ class ObjectStorage:
         except ImportError as error:
             raise JournalError(
                 f"The journal {self.url} needs a package that is not installed ({error}): "
-                "pip install 'tencent-sms-replies[s3]', or fsspec's package for that store."
+                "pip install 'dlt-tencent-sms[s3]', or fsspec's package for that store."
             ) from None
 
-    def acquire(self) -> None:
+    def acquire(self, wait_seconds: float = 0.0) -> None:  # noqa: ARG002 - a lease is waited for by itself
         """Takes the lease, once its last holder is dead or has given it back."""
-        if self._holders == 0:
-            self._take_lease()
-        self._holders += 1
+        self._take_lease()
+        self._holders = 1
 
     def release(self) -> None:
         """Gives the lease back."""
-        self._holders -= 1
-        if self._holders == 0 and self._renewal is not None:
+        self._holders = 0
+        if self._renewal is not None:
             self._released.set()
             self._renewal.join()
             with contextlib.suppress(OSError):
                 if self._is_mine():
-                    self.remove(LEASE)
+                    self.remove([LEASE])
 
     def _take_lease(self) -> None:
         """Raises `JournalLockedError` when another process renews the lease while this one watches."""
@@ -149,15 +164,11 @@ class ObjectStorage:
         return f"{self.url}/{path}"
 
     @_as_os_error
-    def reserve(self, path: str, size: int) -> None:  # noqa: ARG002 - a bucket has room
+    def reserve(self, path: str, size: int) -> "ObjectReservation":  # noqa: ARG002 - a bucket has room
         """Writes an empty object: proves that the store takes the answer, as far as that can be proved."""
         self._check_lease()
         self._files.pipe_file(self._path(path), b"")
-
-    @_as_os_error
-    def fill(self, path: str, final_path: str, content: bytes) -> None:  # noqa: ARG002 - the intent stays
-        """Writes the object of the final name. The reserved one stays: a reader prefers this one."""
-        self._files.pipe_file(self._path(final_path), content)
+        return ObjectReservation(self, path)
 
     @_as_os_error
     def write(self, path: str, content: bytes) -> None:
@@ -186,10 +197,11 @@ class ObjectStorage:
         self._files.rm_file(self._path(path))
 
     @_as_os_error
-    def remove(self, path: str) -> None:
-        """Removes an object, if it is there."""
-        with contextlib.suppress(FileNotFoundError):
-            self._files.rm_file(self._path(path))
+    def remove(self, paths: list[str]) -> None:
+        """Removes objects, those that are there."""
+        for path in paths:
+            with contextlib.suppress(FileNotFoundError):
+                self._files.rm_file(self._path(path))
 
     @_as_os_error
     def remove_folder(self, folder: str, *, only_empty: bool = False) -> None:

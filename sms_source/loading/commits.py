@@ -1,90 +1,91 @@
-"""What is in the warehouse, by dlt's own state: the acknowledgement that the queue does not have.
+"""What is in the destination: the acknowledgement that a queue does not have.
 
-The state names the drains that the last package brought. dlt commits it together with the rows, so a drain
-that it names is loaded; all others are given to dlt again.
+dlt commits the state of an extraction together with its rows. The state of the resource `drain` names what
+the last package brought, so what it names is loaded; all else that the journal holds is given to dlt again.
 """
 
-from collections.abc import Mapping
-from datetime import timedelta
+from collections.abc import Iterable, Mapping, MutableMapping
 from typing import Any
 
 import dlt
-from dlt.common.configuration.container import Container
-from dlt.common.destination.exceptions import SqlClientNotAvailable
-from dlt.common.pipeline import PipelineContext
-from dlt.common.storages.exceptions import CurrentLoadPackageStateNotAvailable, LoadPackageNotFound
-from dlt.destinations.exceptions import DatabaseUndefinedRelation
+from dlt.common.storages.exceptions import CurrentLoadPackageStateNotAvailable
 
 from sms_source.journal.journal import Journal
 
 State = Mapping[str, Any]
-"""Of a resource. That of `drain`: `drains`, the ids, and `load_id`, that of the package that brought them."""
+"""Of the resource `drain`: `journal`, its id; `items`, fingerprints; `load_id`, of the package that brought them."""
 
 
-def state_of(pipeline: dlt.Pipeline, resource: str = "drain") -> State:
-    """The state that the next run starts with; empty before the first."""
+def note(
+    state: MutableMapping[str, Any], journal: Journal, items: Iterable[str], load_id: str | None
+) -> None:
+    """Name in the state of an extraction what it brings."""
+    state["journal"] = journal.identity.journal_id
+    state["items"] = [journal.fingerprint(item) for item in items]
+    state["load_id"] = load_id
+
+
+def state_of(pipeline: dlt.Pipeline) -> State:
+    """Return the state that the next extraction starts with; empty before the first."""
     source: Any = pipeline.state.get("sources", {}).get("sms_source", {})
-    state: State = source.get("resources", {}).get(resource, {})
+    state: State = source.get("resources", {}).get("drain", {})
     return state
 
 
-def settle(journal: Journal, state: State, retention: timedelta) -> list[str]:
-    """Notes in the journal what is loaded, and forgets what is old.
+def loaded_items(journal: Journal, items: Iterable[str], state: State, pipeline: dlt.Pipeline) -> list[str]:
+    """Return, of what the journal has as not loaded, what the committed state names.
 
-    Returns:
-        The drains that are not known to be loaded, the oldest first.
+    A state of another journal, which the same pipeline has, says nothing of this one's.
     """
-    if owner := _owner():
-        journal.claim(owner)
-    if _is_loaded(state.get("load_id")):
-        journal.commit(state.get("drains", ()))
-    journal.expire(retention)
-    return journal.uncommitted()
+    load_id = state.get("load_id")
+    if state.get("journal") != journal.identity.journal_id or not load_id:
+        return []
+    named = [item for item in items if journal.fingerprint(item) in state["items"]]
+    return named if named and not missing_loads(pipeline, [load_id]) else []
 
 
-def load_id() -> str | None:
-    """The id of the package that is being extracted; None when somebody looks at rows without a pipeline."""
+def missing_loads(pipeline: dlt.Pipeline, load_ids: Iterable[str]) -> set[str]:
+    """Return the packages that are not in the destination: never loaded there, or not any more."""
+    wanted = set(load_ids)
+    if not wanted:
+        return set()
+    from dlt.destinations.impl.filesystem.filesystem import FilesystemClient
+    from dlt.destinations.job_client_impl import SqlJobClientBase
+
+    with pipeline.destination_client() as client:
+        table = client.schema.loads_table_name
+        if isinstance(client, SqlJobClientBase):
+            return wanted - _loads_in_table(client.sql_client, table, sorted(wanted))
+        if isinstance(client, FilesystemClient):
+            return wanted - _loads_in_files(client, table)
+    return set()  # there is nothing to ask: the state is all that is known
+
+
+def _loads_in_table(sql: Any, table: str, load_ids: list[str]) -> set[str]:
+    from dlt.destinations.exceptions import DatabaseUndefinedRelation
+
+    places = ", ".join(["%s"] * len(load_ids))
+    name = sql.make_qualified_table_name(table)
+    query = f"select load_id from {name} where status = 0 and load_id in ({places})"  # noqa: S608 - dlt's table
+    try:
+        return {row[0] for row in sql.execute_sql(query, *load_ids) or ()}
+    except DatabaseUndefinedRelation:
+        return set()
+
+
+def _loads_in_files(client: Any, table: str) -> set[str]:
+    """Return the packages that a file each names: `<schema>__<load id>.jsonl`."""
+    try:
+        paths = client.list_table_files(table)
+    except FileNotFoundError:
+        return set()
+    names = (str(path).rpartition("/")[2] for path in paths)
+    return {name.rpartition("__")[2].removesuffix(".jsonl") for name in names}
+
+
+def current_load_id() -> str | None:
+    """Return the id of the package that is being extracted; None when rows are looked at without a pipeline."""
     try:
         return dlt.current.load_package_state()["load_id"]
     except CurrentLoadPackageStateNotAvailable:
         return None
-
-
-def _owner() -> dict[str, str]:
-    """The pipeline that is active; empty when somebody looks at rows without one."""
-    context = Container()[PipelineContext]
-    if not context.is_active():
-        return {}
-    pipeline = context.pipeline()
-    destination = pipeline.destination
-    return {
-        "pipeline": pipeline.pipeline_name,
-        "destination": destination.destination_name if destination else "",
-        "dataset": pipeline.dataset_name or "",
-    }
-
-
-def _is_loaded(load_id: str | None) -> bool:
-    """Whether the package that brought the state is in the destination.
-
-    dlt takes the state of a dropped package back, but not if it is killed meanwhile: so look. A new working
-    directory has its state from the destination, which has the packages of that state too.
-    """
-    context = Container()[PipelineContext]
-    if load_id is None or not context.is_active():
-        return False
-    pipeline = dlt.current.pipeline()
-    try:
-        return pipeline.get_load_package_info(load_id).state == "loaded"
-    except LoadPackageNotFound:
-        pass
-    try:
-        with pipeline.sql_client() as client:
-            table = client.make_qualified_table_name("_dlt_loads")
-            query = f"select 1 from {table} where load_id = %s and status = 0"  # noqa: S608 - dlt's own table
-            found = client.execute_sql(query, load_id)
-    except DatabaseUndefinedRelation:
-        return False
-    except SqlClientNotAvailable:  # there is nothing better to ask than the state
-        return True
-    return bool(found)

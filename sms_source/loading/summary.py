@@ -1,25 +1,43 @@
-"""What a run of the main job did: in lines for a person, and in counts for a monitor."""
+"""What a round of loading did: in lines for a person, and in counts for a monitor."""
 
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from typing import Any
 
-import dlt
-
-from sms_source.loading import commits
+from sms_source.journal.identity import Owner
 from sms_source.pulling.report import DrainReport
 
 
 @dataclass
 class Summary:
-    """What a run did; `reports` has one for each load package."""
+    """What a round did.
 
-    pipeline: dlt.Pipeline
+    owner: pipeline, destination and dataset.
+    reports: of its drains and of its load packages.
+    missing_packages: packages of the archive that the destination lacked, and that were loaded again.
+    new_rows: rows by which the tables grew, where that was counted: in a replay, or when packages were missing.
+    newest_ever: the newest time of a reply that was ever loaded, in ISO 8601.
+    """
+
+    owner: Owner
     reports: list[DrainReport] = field(default_factory=list)
+    missing_packages: int = 0
+    new_rows: dict[str, int] | None = None
+    newest_ever: str | None = None
     started_at: float = field(default_factory=time.monotonic)
+    _before: Mapping[str, int] | None = None
+
+    def count_before(self, rows: Mapping[str, int]) -> None:
+        """Note how many rows the tables have before something is loaded again."""
+        self._before = rows
+
+    def count_after(self, rows: Mapping[str, int]) -> None:
+        """Note by how many rows the tables grew."""
+        before = self._before or {}
+        self.new_rows = {name: count - before.get(name, 0) for name, count in rows.items()}
 
     def total(self, name: str) -> int:
         """A count of the reports, added up."""
@@ -66,9 +84,8 @@ class Summary:
 
         A run without replies tells the newest one that was ever loaded, so that its age can be watched.
         """
-        newest = self.newest_reply or _newest_ever(self.pipeline)
+        newest = self.newest_reply or (self.newest_ever and datetime.fromisoformat(self.newest_ever))
         counts = ("requests", "pulls", "replies", "rejected", "in_doubt", "at_risk", "rate_limited")
-        destination = self.pipeline.destination
         return {
             **{name: self.total(name) for name in counts},
             "requests_per_second": self.requests_per_second,
@@ -76,16 +93,23 @@ class Summary:
             "newest_reply": newest.strftime("%Y-%m-%dT%H:%M:%SZ") if newest else None,
             "newest_reply_age_seconds": _age_in_seconds(newest) if newest else None,
             "seconds": round(self.seconds, 3),
-            "pipeline": self.pipeline.pipeline_name,
-            "destination": destination.destination_name if destination else None,
-            "dataset": self.pipeline.dataset_name,
+            "missing_packages": self.missing_packages,
+            "new_rows": self.new_rows,
+            "pipeline": self.owner.pipeline,
+            "destination": self.owner.destination,
+            "dataset": self.owner.dataset,
         }
 
     def lines(self) -> Iterator[str]:
         """The summary for a person."""
-        dataset = self.pipeline.dataset_name
+        dataset = self.owner.dataset
         replies = _count(self.total("replies"), "reply", "replies")
         requests = _count(self.total("requests"), "request")
+        if self.missing_packages:
+            yield (
+                f"The destination lacked {_count(self.missing_packages, 'package')} that had been loaded (restored, "
+                "dropped or deleted since?): loaded again from the journal's archive."
+            )
         if not self.total("pulls"):
             yield f"No new replies ({requests}, {self.seconds:.1f} s); nothing to load."
         else:
@@ -96,6 +120,9 @@ class Summary:
                 yield f"  newest reply  {newest:%Y-%m-%d %H:%M:%S} UTC ({_age(newest)} old)"
             rate = f"{self.requests_per_second:.0f} a second"
             yield f"  pulls         {self.total('pulls'):,} in the ledger, of {requests} ({rate})"
+            if self.new_rows is not None:
+                grown = ", ".join(f"{count:,} in {name}" for name, count in self.new_rows.items())
+                yield f"  new rows      {grown}; the others were there"
         if in_doubt := self.total("in_doubt"):
             yield (
                 f"  WARNING: {_count(in_doubt, 'pull')} in doubt, "
@@ -105,17 +132,10 @@ class Summary:
         if rejected := self.total("rejected"):
             yield (
                 f"  WARNING: {_count(rejected, 'record')} did not fit: "
-                f"select * from {dataset}.rejected_replies"
+                f"select * from {dataset}.rejected_records"
             )
         if limited := self.total("rate_limited"):
             yield f"  {_count(limited, 'request')} refused for the account's rate, and made again"
-
-
-def _newest_ever(pipeline: dlt.Pipeline) -> datetime | None:
-    """The newest `ReplyTime` that the pipeline has loaded, from dlt's state of the cursor."""
-    replies = commits.state_of(pipeline, "replies")
-    newest: datetime | None = replies.get("incremental", {}).get("ReplyTime", {}).get("last_value")
-    return newest
 
 
 def _count(number: int, one: str, many: str | None = None) -> str:

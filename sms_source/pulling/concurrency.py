@@ -10,25 +10,25 @@ RECENT_PULLS = 32
 """Pulls whose median counts: while dlt computes, a few take long, and wait for the interpreter alone."""
 
 
-class FanOut:
+class Concurrency:
     """As many pulls side by side as the waiting of one leaves room for.
 
     A pull over a network waits for nearly all of its time, and then all that may be in flight are. Beside a
     server without latency, threads would wait for each other alone, and pay for it: 16 of them take 1.3 to
-    1.6 times the CPU of one, to pull no faster (measured). Drains that follow one another share a fan-out.
+    1.6 times the CPU of one, to pull no faster (measured). Drains that follow one another share one.
 
     Args:
-        most: pulls in flight at most.
+        maximum: the largest number of pulls in flight.
     """
 
-    def __init__(self, most: int) -> None:
-        self.most = most
-        self.width = 1
+    def __init__(self, maximum: int) -> None:
+        self.maximum = maximum
+        self.limit = 1
         self._pulls: deque[tuple[float, float]] = deque(maxlen=RECENT_PULLS)
         self._lock = threading.Lock()
 
     def add(self, seconds: float, cpu_seconds: float) -> None:
-        """Notes how long a pull took that was answered, once it had leave to go, and its thread's CPU.
+        """Note how long a pull took that was answered, once it had its permit, and its thread's CPU.
 
         The first alone says little, as it opens the connection.
         """
@@ -37,4 +37,4 @@ class FanOut:
             count = len(self._pulls)
             if count > 1:
                 usual, usual_cpu = sorted(self._pulls)[(count - 1) // 2]
-                self.width = max(1, min(round(SHARE * usual / max(usual_cpu, 1e-6)), self.most))
+                self.limit = max(1, min(round(SHARE * usual / max(usual_cpu, 1e-6)), self.maximum))

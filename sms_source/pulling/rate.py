@@ -21,7 +21,7 @@ SPREAD = 0.8
 class RateLimiter:
     """Lets at most `per_second` requests go in any second; shared by the threads of a process.
 
-    A leave counts from when it is used, not from when it was given: in between, an intent is written through
+    A permit counts from when it is used, not from when it was given: in between, an intent is written through
     to the disk, which takes now a millisecond, now a hundred.
 
     Args:
@@ -47,8 +47,8 @@ class RateLimiter:
         self._turn = threading.Lock()
 
     def acquire(self, is_over: Callable[[], bool]) -> bool:
-        """Waits for leave to send one request; False, and no leave, once `is_over()` says so."""
-        with self._turn:  # one thread waits for the leave, the others for their turn
+        """Wait for a permit to send one request; return False, without one, once `is_over()` says so."""
+        with self._turn:  # one thread waits for the permit, the others for their turn
             while not is_over():
                 with self._lock:
                     now = self._clock()
@@ -61,7 +61,7 @@ class RateLimiter:
         return False
 
     def use(self) -> None:
-        """Says that the request goes out now, or never will."""
+        """Note that the request goes out now, or never will."""
         with self._lock:
             self._unused -= 1
             self._sent.append(self._clock())
@@ -78,8 +78,8 @@ class RateLimiter:
 
 
 @functools.cache
-def account_rate(per_second: int) -> RateLimiter:
-    """One limiter for all drains of this process: the quota is the account's."""
+def rate_of(secret_id: str, action: str, per_second: int) -> RateLimiter:
+    """Return the one limiter of this process for an account's action: the quota is by both."""
     if per_second > MAX_PULLS_PER_SECOND:
         logger.warning(
             "pulls_per_second is %d; the API refuses more than %d unless your account's quota was raised.",

@@ -1,8 +1,10 @@
-"""What a drain tells of itself."""
+"""What a drain and its load package did."""
 
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import datetime
+
+from sms_source.feeds import REPLIES
 
 
 @dataclass
@@ -11,21 +13,21 @@ class DrainReport:
 
     requests: sent to the API, whatever came of them.
     seconds: from the first request to the last answer.
-    pulls: that handed out replies or are in doubt, by application id: the rows of the ledger.
-    replies: rows for `replies`, by application id; what the journal gives again too.
+    pulls: that handed out records or are in doubt, by application id: rows of the ledger.
+    records: rows, by feed and application id; what the journal gives again too.
     rejected: records that did not fit.
-    in_doubt: pulls whose outcome nobody can know, those of an earlier process too.
-    at_risk: the most replies that these can have lost.
+    in_doubt: pulls whose outcome is unknown, those of an earlier process too.
+    at_risk: the largest number of records that these can have lost.
     newest: the newest `ReplyTime`.
     rate_limited: requests that the API refused for its rate.
-    failures: what ended the drain of an application before its queue was empty.
+    failures: what ended the drain of a queue before it was empty.
     drained: whether every queue was seen empty.
     """
 
     requests: int = 0
     seconds: float = 0.0
     pulls: Counter[str] = field(default_factory=Counter)
-    replies: Counter[str] = field(default_factory=Counter)
+    records: Counter[tuple[str, str]] = field(default_factory=Counter)
     rejected: int = 0
     in_doubt: int = 0
     at_risk: int = 0
@@ -34,7 +36,16 @@ class DrainReport:
     failures: list[Exception] = field(default_factory=list)
     drained: bool = False
 
+    @property
+    def replies(self) -> Counter[str]:
+        """Rows for `replies`, by application id."""
+        return self.of_feed(REPLIES.name)
+
+    def of_feed(self, name: str) -> Counter[str]:
+        """Return the rows for one feed's table, by application id."""
+        return Counter({app: count for (feed, app), count in self.records.items() if feed == name})
+
     def raise_for_failure(self) -> None:
-        """Raises what ended the drain, if anything did; call it after the load."""
+        """Raise what ended the drain, if anything did; call it after the load."""
         if self.failures:
             raise self.failures[0]

@@ -1,0 +1,195 @@
+"""The archive: what is loaded, in bundles, for a replay or a warehouse that went back in time.
+
+    archive/<first>-<last>-<drain and part>.<level>.<load id>.zip
+
+A bundle is an uncompressed ZIP file that holds the pulls' files byte for byte, so that a person can read it
+with any tool. A member's name is `<drain id>/<the file's name>`, its comment dlt's id of the package that
+loaded it first. The bundle's own name has the days of its drains, and the id of the package that proves that
+all of it is loaded.
+
+Small bundles are merged, so the archive has some hundreds of files whatever number of drains it holds.
+"""
+
+import io
+import logging
+import re
+import zipfile
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from datetime import timedelta
+from typing import NamedTuple
+
+from sms_source.journal.file_format import format_time, parse_name, parse_time
+from sms_source.journal.pull import now
+from sms_source.journal.storage import Storage
+
+logger = logging.getLogger(__name__)
+
+FOLDER = "archive"
+BUNDLE_BYTES = 8 << 20
+"""A bundle is closed when it holds so many bytes: it is written and read whole, in memory."""
+MERGED_AT = 32
+"""Bundles of one level that become one of the next."""
+LONGEST_SPAN = timedelta(days=1)
+"""Between the first and the last drain of a bundle: it is deleted whole, when all of it is old."""
+FINAL_LEVEL = 9
+"""Of a bundle that is not merged any more."""
+
+_NAME = re.compile(
+    r"(?P<first>\d{8}T\d{12}Z)-(?P<last>\d{8}T\d{12}Z)-(?P<suffix>[0-9a-f]{8}\.\d{3,})"
+    r"\.(?P<level>\d)\.(?P<load_id>[\w.-]+)\.zip",
+    re.ASCII,
+)
+
+
+class BundleName(NamedTuple):
+    """What a bundle's name says: the start of its first and last drain, its level, the load that proves it."""
+
+    first: str
+    last: str
+    suffix: str
+    level: int
+    load_id: str
+
+    def __str__(self) -> str:
+        return f"{self.first}-{self.last}-{self.suffix}.{self.level}.{self.load_id}.zip"
+
+    @classmethod
+    def parse(cls, name: str) -> "BundleName":
+        """Return what a name says. Raises `ValueError` when it is no bundle's."""
+        parts = _NAME.fullmatch(name)
+        if parts is None:
+            raise ValueError(f"{name!r} is no bundle")
+        for moment in (parts["first"], parts["last"]):
+            parse_time(moment)
+        return cls(parts["first"], parts["last"], parts["suffix"], int(parts["level"]), parts["load_id"])
+
+
+class Member(NamedTuple):
+    """A pull's file in a bundle: its drain, its name there, its bytes, the load that brought it first."""
+
+    drain_id: str
+    name: str
+    content: bytes
+    load_id: str
+
+
+def is_bundle(name: str) -> bool:
+    """Return whether a name is a bundle's."""
+    try:
+        BundleName.parse(name)
+    except ValueError:
+        return False
+    return True
+
+
+def read_bundle(content: bytes) -> Iterator[Member]:
+    """Yield the members of a bundle.
+
+    Raises:
+        ValueError: it is not whole, or holds what is no pull.
+    """
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as bundle:
+            for member in bundle.infolist():
+                drain_id, _, name = member.filename.partition("/")
+                parse_name(drain_id, name)
+                yield Member(drain_id, name, bundle.read(member), member.comment.decode())
+    except (zipfile.BadZipFile, NotImplementedError, UnicodeDecodeError) as error:
+        raise ValueError(f"the bundle can't be read: {error}") from None
+
+
+class Archive:
+    """The loaded part of a journal."""
+
+    def __init__(self, storage: Storage) -> None:
+        self._storage = storage
+
+    def names(self) -> list[BundleName]:
+        """Return the bundles, the oldest first."""
+        return [BundleName.parse(name) for name in self._storage.names(FOLDER) if is_bundle(name)]
+
+    def add(self, members: Iterable[Member], load_id: str) -> None:
+        """Write the pulls of a loaded package; when this returns, they are durable.
+
+        Written again after a crash, the same pulls have the same names.
+        """
+        for part, batch in enumerate(_batches(members)):
+            suffix = f"{batch[0].drain_id.rpartition('-')[2]}.{part:03d}"
+            self._write(batch, suffix, 0, load_id)
+
+    def add_bundle(self, path: str, load_id: str) -> None:
+        """Take back a bundle that was given again and is loaded now."""
+        name = BundleName.parse(path.rpartition("/")[2])
+        self._storage.move(path, f"{FOLDER}/{name._replace(load_id=load_id)}")
+
+    def tidy(self, retention: timedelta) -> None:
+        """Delete what is older than the retention, and merge small bundles."""
+        oldest = format_time(now() - retention)
+        names = self.names()
+        self._storage.remove([f"{FOLDER}/{name}" for name in names if name.last <= oldest])
+        by_level: dict[int, list[BundleName]] = defaultdict(list)
+        for name in names:
+            if name.last > oldest and name.level < FINAL_LEVEL:
+                by_level[name.level].append(name)
+        for level, bundles in by_level.items():
+            while len(bundles) >= MERGED_AT:
+                self._merge(bundles[:MERGED_AT], level + 1)
+                del bundles[:MERGED_AT]
+
+    def _merge(self, names: list[BundleName], level: int) -> None:
+        load_id = max(name.load_id for name in names)
+        members = (member for name in names for member in self._read(name))
+        for batch in _batches(members):
+            first = batch[0]
+            self._write(
+                batch, f"{first.drain_id.rpartition('-')[2]}.{int(first.name[:6]):03d}", level, load_id
+            )
+        # Killed before this, the archive has some pulls twice, which a replay's merge takes out.
+        self._storage.remove([f"{FOLDER}/{name}" for name in names])
+
+    def _read(self, name: BundleName) -> Iterator[Member]:
+        """Yield a bundle's members; one that can't be read is kept, for a person."""
+        try:
+            yield from read_bundle(self._storage.read(f"{FOLDER}/{name}"))
+        except ValueError as error:
+            logger.error("journal %s: %s/%s: %s; it is set aside", self._storage.url, FOLDER, name, error)
+            self._storage.move(f"{FOLDER}/{name}", f"unreadable/{FOLDER}/{name}")
+
+    def _write(self, batch: list[Member], suffix: str, level: int, load_id: str) -> None:
+        starts = [member.drain_id.partition("-")[0] for member in batch]
+        content = io.BytesIO()
+        with zipfile.ZipFile(content, "w", zipfile.ZIP_STORED) as bundle:
+            for member in batch:
+                entry = zipfile.ZipInfo(f"{member.drain_id}/{member.name}", _date_of(member))
+                entry.external_attr = 0o600 << 16
+                entry.comment = member.load_id.encode()
+                bundle.writestr(entry, member.content)
+        data = content.getvalue()
+        if len(data) > BUNDLE_BYTES // 2:
+            level = FINAL_LEVEL
+        name = BundleName(min(starts), max(starts), suffix, min(level, FINAL_LEVEL), load_id)
+        self._storage.write(f"{FOLDER}/{name}", data)
+
+
+def _date_of(member: Member) -> tuple[int, int, int, int, int, int]:
+    moment = parse_time(member.drain_id.partition("-")[0])
+    return (moment.year, moment.month, moment.day, moment.hour, moment.minute, moment.second)
+
+
+def _batches(members: Iterable[Member]) -> Iterator[list[Member]]:
+    """Gather members into what one bundle may hold."""
+    batch: list[Member] = []
+    size, first = 0, ""
+    for member in members:
+        start = member.drain_id.partition("-")[0]
+        is_long = bool(batch) and parse_time(start) - parse_time(first) > LONGEST_SPAN
+        if batch and (size + len(member.content) > BUNDLE_BYTES or is_long):
+            yield batch
+            batch, size = [], 0
+        if not batch:
+            first = start
+        batch.append(member)
+        size += len(member.content)
+    if batch:
+        yield batch

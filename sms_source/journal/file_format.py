@@ -1,0 +1,143 @@
+"""How the journal's files are named, and what is in them: format 1. Pure: touches no disk.
+
+    <number>.<feed>.<app id>.<region>.<limit>.<requested at>.<state>
+
+The state of a pull is the end of its file's name:
+
+    .intent      the request may have gone out. Room is reserved for the answer; the name says all that the
+                 ledger needs if the process dies now
+    .answer      an envelope of one JSON line, then the answer's body, byte for byte
+    .in_doubt    the envelope, then what came of a body: the outcome is unknown
+
+A valid answer beats a note of doubt beside it.
+"""
+
+import json
+import re
+import secrets
+import zlib
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import datetime, timezone
+from typing import Any, Literal
+
+from sms_source.api.answers import NotAnAnswerError, parse_answer
+from sms_source.journal.pull import Pull, now
+
+State = Literal["intent", "answer", "in_doubt"]
+
+INTERRUPTED = "Client.Interrupted: the process ended before the answer was in the journal"
+UNREADABLE = "Client.Unreadable: the journal's file of the answer can't be read"
+
+_RANK = {"answer": 2, "intent": 1, "in_doubt": 0}
+"""Of files of one pull the highest counts. An intent may hold an answer whole, a note of doubt never does."""
+
+_TIME = "%Y%m%dT%H%M%S%fZ"
+_FILE_NAME = re.compile(
+    r"(?P<number>\d{6,})\.(?P<feed>[a-z]+)\.(?P<app_id>[\w-]+)\.(?P<region>[\w-]+)\.(?P<limit>\d{1,3})"
+    r"\.(?P<requested_at>\d{8}T\d{12}Z)\.(?P<state>intent|answer|in_doubt)",
+    re.ASCII,
+)
+_DRAIN_ID = re.compile(r"(?P<started_at>\d{8}T\d{12}Z)-[0-9a-f]{8}", re.ASCII)
+
+
+def new_drain_id() -> str:
+    """Return an id that sorts by time."""
+    return f"{format_time(now())}-{secrets.token_hex(4)}"
+
+
+def is_drain_id(name: str) -> bool:
+    """Return whether a name in the journal is a drain's."""
+    return _DRAIN_ID.fullmatch(name) is not None
+
+
+def format_time(moment: datetime) -> str:
+    """Return a moment in UTC as it stands in names."""
+    return moment.strftime(_TIME)
+
+
+def parse_time(text: str) -> datetime:
+    """Return the moment that stands in a name. Raises `ValueError` for a date that there is not."""
+    return datetime.strptime(text, _TIME).replace(tzinfo=timezone.utc)
+
+
+def file_name(pull: Pull, state: State) -> str:
+    """Return the name of a pull's file in this state."""
+    number = pull.pull_id.partition("/")[2]
+    requested_at = format_time(pull.requested_at)
+    return f"{number}.{pull.feed}.{pull.sms_sdk_app_id}.{pull.region}.{pull.limit}.{requested_at}.{state}"
+
+
+def state_of(name: str) -> str:
+    """Return the state that a file's name ends with."""
+    return name.rpartition(".")[2]
+
+
+def parse_name(drain_id: str, name: str) -> Pull:
+    """Return the pull of a file's name, as it is when nothing else is known of it: in doubt.
+
+    Raises:
+        ValueError: the name is no pull's.
+    """
+    parts = _FILE_NAME.fullmatch(name)
+    if parts is None:
+        raise ValueError("it is no file of a pull")
+    return Pull(
+        pull_id=f"{drain_id}/{parts['number']}",
+        feed=parts["feed"],
+        sms_sdk_app_id=parts["app_id"],
+        region=parts["region"],
+        limit=int(parts["limit"]),
+        requested_at=parse_time(parts["requested_at"]),
+        error=INTERRUPTED,
+    )
+
+
+def by_rank(names: Iterable[str]) -> dict[str, list[str]]:
+    """Return the files of each pull of a drain by its number, the one that counts first."""
+    found: dict[str, list[str]] = {}
+    for name in sorted(names, key=lambda name: -_RANK[state_of(name)]):
+        found.setdefault(name.partition(".")[0], []).append(name)
+    return dict(sorted(found.items(), key=lambda entry: int(entry[0])))
+
+
+def encode(pull: Pull) -> bytes:
+    """Return what a file holds: the envelope, a line, and the body. The file's name has the rest."""
+    envelope = {
+        "request_id": pull.request_id,
+        "answered_at": pull.answered_at.isoformat() if pull.answered_at else None,
+        "error": pull.error,
+        "body_bytes": len(pull.body),
+        "body_crc32": zlib.crc32(pull.body),
+    }
+    return json.dumps(envelope).encode() + b"\n" + pull.body
+
+
+def decode(pull: Pull, content: bytes) -> Pull:
+    """Return a pull with what its file holds.
+
+    Raises:
+        ValueError: the file is not whole.
+    """
+    line, newline, rest = content.partition(b"\n")
+    if not newline:
+        raise ValueError("the envelope is not whole")
+    try:
+        envelope: dict[str, Any] = json.loads(line)
+        # A process killed between writing and renaming leaves the reserved room behind the body.
+        body = rest[: envelope["body_bytes"]]
+        is_whole = len(body) == envelope["body_bytes"] and zlib.crc32(body) == envelope["body_crc32"]
+        error, answered_at = envelope["error"], envelope["answered_at"]
+        found = replace(
+            pull,
+            answered_at=datetime.fromisoformat(answered_at) if answered_at else None,
+            request_id=envelope["request_id"],
+            error=error,
+            records=parse_answer(body).records if is_whole and not error else [],
+            body=body,
+        )
+    except (KeyError, TypeError, NotAnAnswerError) as failure:
+        raise ValueError(f"the envelope is not one: {type(failure).__name__}") from None
+    if not is_whole:
+        raise ValueError("the body is not whole")
+    return found

@@ -1,0 +1,191 @@
+"""The journal in a folder on a disk: folders 0700, files 0600, one user at a time."""
+
+import contextlib
+import json
+import os
+import shutil
+import socket
+import stat
+from datetime import datetime, timezone
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from sms_source.errors import JournalError, JournalLockedError
+
+FOLDER_MODE = 0o700
+FILE_MODE = 0o600
+LOCK_FILE = "lock"
+HOLDER_FILE = "holder.json"
+
+
+class LocalReservation:
+    """A file that is open, with room on the disk behind it."""
+
+    def __init__(self, storage: "LocalStorage", path: str, descriptor: int) -> None:
+        self._storage = storage
+        self._path = path
+        self._descriptor = descriptor
+
+    def fill(self, final_path: str, content: bytes) -> None:
+        """Write the content through to the disk, then rename."""
+        try:
+            _write_through(self._descriptor, content)
+        finally:
+            os.close(self._descriptor)
+        self._storage.move(self._path, final_path)
+
+    def discard(self) -> None:
+        """Remove the file."""
+        os.close(self._descriptor)
+        self._storage.remove([self._path])
+
+
+class LocalStorage:
+    """A folder on a disk. See `sms_source.journal.storage.Storage` for the methods."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root.absolute()
+        self.url = str(self.root)
+        # Not filelock's singleton: a second user in this process is refused like one in another.
+        self._lock = FileLock(self.root / LOCK_FILE, mode=FILE_MODE, thread_local=False)
+
+    def acquire(self, wait_seconds: float = 0.0) -> None:
+        self._make_folder(self.url)
+        self._check_root()
+        try:
+            self._lock.acquire(timeout=wait_seconds)
+        except Timeout:
+            raise JournalLockedError(
+                f"The journal {self.url} is in use by {self._holder()}. Records are handed out once, so two "
+                "must not pull at the same time: wait until the other run has ended, or stop it."
+            ) from None
+        holder = {"pid": os.getpid(), "host": socket.gethostname(), "since": _now()}
+        with contextlib.suppress(OSError):  # it only explains
+            self._replace(HOLDER_FILE, json.dumps(holder).encode(), flush=False)
+
+    def release(self) -> None:
+        self._lock.release()
+
+    def reserve(self, path: str, size: int) -> LocalReservation:
+        target = f"{self.url}/{path}"
+        folder = os.path.dirname(target)
+        self._make_folder(folder)
+        descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, FILE_MODE)
+        try:
+            _allocate(descriptor, size)
+            _flush_folder(folder)
+        except OSError:
+            os.close(descriptor)
+            os.unlink(target)
+            raise
+        return LocalReservation(self, path, descriptor)
+
+    def write(self, path: str, content: bytes) -> None:
+        self._replace(path, content, flush=True)
+
+    def read(self, path: str) -> bytes:
+        descriptor = os.open(f"{self.url}/{path}", os.O_RDONLY | os.O_NOFOLLOW)
+        with open(descriptor, "rb") as file:
+            return file.read()
+
+    def names(self, folder: str) -> list[str]:
+        try:
+            return sorted(os.listdir(f"{self.url}/{folder}"))
+        except FileNotFoundError:
+            return []
+
+    def move(self, path: str, new_path: str) -> None:
+        target = f"{self.url}/{new_path}"
+        folder = os.path.dirname(target)
+        self._make_folder(folder)
+        os.replace(f"{self.url}/{path}", target)
+        _flush_folder(folder)
+
+    def remove(self, paths: list[str]) -> None:
+        for path in paths:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(f"{self.url}/{path}")
+
+    def remove_folder(self, folder: str, *, only_empty: bool = False) -> None:
+        target = f"{self.url}/{folder}"
+        if only_empty:
+            with contextlib.suppress(OSError):  # it holds something, or is not there
+                os.rmdir(target)
+        elif os.path.isdir(target):
+            shutil.rmtree(target)
+
+    def _replace(self, path: str, content: bytes, *, flush: bool) -> None:
+        """Write beside the file, then rename; never through a link that somebody has put there."""
+        target = f"{self.url}/{path}"
+        draft = f"{target}.new"
+        self._make_folder(os.path.dirname(target))
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(draft)
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, FILE_MODE)
+        try:
+            _write_through(descriptor, content, flush=flush)
+        finally:
+            os.close(descriptor)
+        os.replace(draft, target)
+        if flush:
+            _flush_folder(os.path.dirname(target))
+
+    def _make_folder(self, folder: str) -> None:
+        """Create a folder and its parents, each flushed into the one above it."""
+        if os.path.isdir(folder):
+            return
+        parent = os.path.dirname(folder)
+        self._make_folder(parent)
+        try:
+            os.mkdir(folder, FOLDER_MODE)
+        except FileExistsError:
+            if not os.path.isdir(folder):
+                raise
+        _flush_folder(parent)
+
+    def _check_root(self) -> None:
+        """Refuse a folder in which somebody else can put files; make one's own private."""
+        status = os.stat(self.url)
+        if status.st_uid != os.geteuid():
+            raise JournalError(
+                f"The journal {self.url} is another user's folder (uid {status.st_uid}, this is "
+                f"{os.geteuid()}), who could change what is in it. Choose a folder of your own as journal_url."
+            )
+        if stat.S_IMODE(status.st_mode) != FOLDER_MODE:
+            os.chmod(self.url, FOLDER_MODE)
+
+    def _holder(self) -> str:
+        try:
+            holder = json.loads(self.read(HOLDER_FILE))
+            return f"process {holder['pid']} on {holder['host']}, since {holder['since']}"
+        except (OSError, ValueError, KeyError, TypeError):
+            return "another process"
+
+
+def _write_through(descriptor: int, content: bytes, *, flush: bool = True) -> None:
+    view = memoryview(content)
+    while view:
+        view = view[os.write(descriptor, view) :]
+    os.ftruncate(descriptor, len(content))
+    if flush:
+        os.fsync(descriptor)
+
+
+def _allocate(descriptor: int, size: int) -> None:
+    """Reserve room on the disk, where the system can, so that a full disk shows before a pull."""
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(descriptor, 0, size)
+
+
+def _flush_folder(folder: str) -> None:
+    """Flush a directory's entries: a rename counts after a power cut only once they are."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _now() -> str:
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")

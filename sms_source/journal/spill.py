@@ -1,0 +1,86 @@
+"""Answers that the journal refused: files of the journal's form, in dlt's data directory.
+
+    <data directory>/sms_source/<journal id>/spill/drains/<drain id>/<file>
+
+The next run takes them into the journal first. What can be written nowhere stays in memory, is loaded from
+there, and is tried again when the load fails.
+"""
+
+import logging
+import threading
+from pathlib import Path
+
+from sms_source.journal.local_storage import LocalStorage
+from sms_source.journal.storage import Storage
+
+logger = logging.getLogger(__name__)
+
+
+class Spill:
+    """The answers that one journal refused.
+
+    Args:
+        journal_id: of the journal.
+        root: where to keep them; by default in dlt's data directory.
+    """
+
+    def __init__(self, journal_id: str, root: Path | None = None) -> None:
+        self.root = root or data_directory() / journal_id / "spill"
+        self._files = LocalStorage(self.root)
+        self._memory: dict[str, bytes] = {}
+        self._lock = threading.Lock()
+
+    def keep(self, path: str, content: bytes) -> str:
+        """Keep an answer; return a sentence that says where it is."""
+        try:
+            self._files.write(path, content)
+        except OSError as error:
+            with self._lock:
+                self._memory[path] = content
+            return (
+                f"Nor could it be written into {self.root} ({error}): it is in this process's memory alone."
+            )
+        return f"It is in {self.root} instead, and the next run takes it from there."
+
+    def save_again(self, storage: Storage) -> int:
+        """Try again to write what is in memory alone; return how many answers still are."""
+        with self._lock:
+            for path, content in list(self._memory.items()):
+                for place in (storage, self._files):
+                    try:
+                        place.write(path, content)
+                    except OSError:
+                        continue
+                    del self._memory[path]
+                    break
+            return len(self._memory)
+
+    def is_in_use(self) -> bool:
+        """Return whether an answer waits here for the journal."""
+        return bool(self._files.names("drains"))
+
+    def take_into(self, storage: Storage) -> None:
+        """Write what is here into the journal, and forget it here."""
+        self.save_again(storage)
+        for drain_id in self._files.names("drains"):
+            for name in self._files.names(f"drains/{drain_id}"):
+                path = f"drains/{drain_id}/{name}"
+                if not name.endswith(".new"):
+                    storage.write(path, self._files.read(path))
+                    logger.warning("%s is in the journal now: an earlier run could not write it there.", path)
+                self._files.remove([path])
+            self._files.remove_folder(f"drains/{drain_id}")
+
+    def forget(self, drain_id: str) -> None:
+        """Forget what is loaded."""
+        self._files.remove_folder(f"drains/{drain_id}")
+        with self._lock:
+            for path in [path for path in self._memory if path.startswith(f"drains/{drain_id}/")]:
+                del self._memory[path]
+
+
+def data_directory() -> Path:
+    """Return the folder for what has to outlive a process and is not the journal's: beside dlt's pipelines."""
+    import dlt
+
+    return Path(dlt.current.run_context().data_dir, "sms_source")

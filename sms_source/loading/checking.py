@@ -1,0 +1,88 @@
+"""check(): all that a run needs, proved without taking a record."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from dlt.common.destination import AnyDestination
+
+from sms_source import settings
+from sms_source.api.client import SmsClient
+from sms_source.configuration import SmsSourceConfiguration
+from sms_source.errors import JournalError
+from sms_source.feeds import feeds_of
+from sms_source.journal.journal import Journal
+from sms_source.loading import commits, last_run
+from sms_source.loading.keeping import as_found
+from sms_source.loading.loader import DATASET, PIPELINE, resolve_options
+from sms_source.loading.target import owner_of, target_of
+from sms_source.loading.working_directory import WorkingDirectory
+
+
+class Finding(NamedTuple):
+    """A part of what a run needs, and what is known of it."""
+
+    what: str
+    detail: str
+
+
+def check(
+    destination: str | AnyDestination = "duckdb",
+    dataset_name: str = DATASET,
+    pipeline_name: str = PIPELINE,
+    **options: Any,
+) -> list[Finding]:
+    """Prove that a run can work: configuration, journal, destination, network, signature and permission.
+
+    Takes no record: it asks the look-up by phone number about a number that nobody has. Arguments as for
+    `load`.
+
+    Raises:
+        SmsSourceError: what a run would fail with, or refuse.
+    """
+    return list(findings(resolve_options(options), destination, dataset_name, pipeline_name))
+
+
+def findings(
+    options: SmsSourceConfiguration,
+    destination: str | AnyDestination,
+    dataset_name: str,
+    pipeline_name: str,
+) -> Iterator[Finding]:
+    """Yield what holds; raise what is wrong, as `check`."""
+    yield Finding(
+        "configuration", f"applications {', '.join(options.sms_sdk_app_ids)} in {options.api_region}"
+    )
+    last_run.check(pipeline_name, options)
+    journal = Journal(options.journal_url, wait_seconds=settings.JOURNAL_WAIT_SECONDS)
+    with as_found(), journal:
+        target = target_of(destination, journal.identity.journal_id)
+        owner = owner_of(target, pipeline_name, dataset_name)
+        journal.refuse_another(owner)
+        try:
+            journal.storage.reserve("probe", settings.JOURNAL_RESERVE).discard()
+        except OSError as error:
+            raise JournalError(f"The journal {journal.url} can't be written: {error}.") from error
+        waiting = len(journal.unloaded())
+        yield Finding(
+            "journal",
+            f"{journal.url} can be written"
+            + (f"; {waiting} drains wait for the next run" if waiting else ""),
+        )
+        from sms_source.loading.engine import Engine  # with Arrow, which load() may do without
+
+        with WorkingDirectory(pipeline_name, journal.identity.journal_id) as directory:
+            engine = Engine(target, dataset_name, pipeline_name, None, directory)
+            missing = commits.missing_loads(
+                engine.pipeline, {name.load_id for name in journal.archive.names()}
+            )
+    detail = f"{owner.destination} answers, and can keep each row once"
+    if missing:
+        detail += f"; it lacks {len(missing)} packages that were loaded, which the next run loads again"
+    yield Finding("destination", detail)
+    with SmsClient.of(options) as client:
+        for feed in feeds_of(options.pull_feeds):
+            for app_id in options.sms_sdk_app_ids:
+                client.check(feed, app_id)
+                yield Finding("application", f"{app_id}: network, signature and permission are right")

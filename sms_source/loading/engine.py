@@ -1,0 +1,121 @@
+"""The dlt pipeline of a job: made in an empty working directory, with its state from the destination."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import suppress
+from typing import Any
+
+import dlt
+from dlt.common.destination import AnyDestination
+from dlt.destinations.exceptions import DatabaseUndefinedRelation
+from dlt.destinations.job_client_impl import SqlJobClientBase
+from dlt.extract import DltSource
+
+from sms_source.loading import commits
+from sms_source.loading.destinations import Destination, for_source
+from sms_source.loading.extraction import Extraction
+from sms_source.loading.keeping import forget_credentials
+from sms_source.loading.resources import resources_of
+from sms_source.loading.tables import Tables
+from sms_source.loading.target import kind_of
+from sms_source.loading.working_directory import SCHEMA, WorkingDirectory
+
+
+class Engine:
+    """A dlt pipeline that loads extractions, and answers what the destination holds.
+
+    Args:
+        target: the destination, set up by `target_of`.
+        dataset_name, pipeline_name, progress: of dlt.
+        directory: entered; it is emptied.
+
+    Raises:
+        ConfigurationError: the destination can't keep a row from being there twice, or the directory is
+            another source's.
+    """
+
+    def __init__(
+        self,
+        target: AnyDestination,
+        dataset_name: str,
+        pipeline_name: str,
+        progress: Any,
+        directory: WorkingDirectory,
+    ) -> None:
+        self._target = target
+        self._directory = directory
+        directory.empty()
+        self.pipeline = dlt.pipeline(
+            pipeline_name,
+            pipelines_dir=str(directory.pipelines_dir),
+            destination=target,
+            dataset_name=dataset_name,
+            progress=progress,
+            dev_mode=False,
+        )
+        self.pipeline.refresh = None
+        self.pipeline.config.restore_from_destination = True
+        # dlt would leave its step at the first signal; here it ends pulling, and what was pulled is loaded.
+        self.pipeline.config.runtime.intercept_signals = False
+        self._hints = self._look_up()
+
+    def fit(self, tables: Tables) -> Tables:
+        """Return the tables as the destination can hold them."""
+        return self._hints.fit(tables)
+
+    def load(self, extraction: Extraction, *, given_again: bool) -> str | None:
+        """Extract, normalize and load one package; return its id, None when there was nothing to load.
+
+        Raises:
+            PipelineStepFailed: a step of dlt's failed; the journal has what was pulled.
+        """
+        source = self._source(extraction)
+        self._hints.hint(source, given_again=given_again)
+        forget_credentials()
+        info = self.pipeline.run(source)
+        info.raise_on_failed_jobs()
+        self._directory.forget_rows()
+        return info.loads_ids[-1] if info.loads_ids else None
+
+    def restore(self) -> commits.State:
+        """Take dlt's state from the destination, and return what it says of the last package."""
+        self.pipeline.sync_destination()
+        return commits.state_of(self.pipeline)
+
+    def rows(self, tables: Iterable[str]) -> dict[str, int]:
+        """Return how many rows each table has; nothing where there is no SQL to ask."""
+        counts: dict[str, int] = {}
+        with self.pipeline.destination_client() as client:
+            if isinstance(client, SqlJobClientBase):
+                for table in tables:
+                    name = client.sql_client.make_qualified_table_name(table)
+                    with suppress(DatabaseUndefinedRelation):
+                        found = client.sql_client.execute_sql(f"select count(*) from {name}")  # noqa: S608
+                        counts[table] = int(found[0][0]) if found else 0
+        return counts
+
+    def have_missing_tables_made(self) -> None:
+        """Have the next load make tables that somebody dropped: dlt goes by its own note of what is there."""
+        self.restore()  # before the note goes, which it reads
+        with self.pipeline.destination_client() as client:
+            if isinstance(client, SqlJobClientBase):
+                versions = client.sql_client.make_qualified_table_name(client.schema.version_table_name)
+                with suppress(DatabaseUndefinedRelation):
+                    client.sql_client.execute_sql(
+                        f"delete from {versions} where schema_name = %s",  # noqa: S608 - dlt's own table
+                        SCHEMA,
+                    )
+
+    def _source(self, extraction: Extraction | None) -> DltSource:
+        tables = extraction.tables if extraction else lambda: iter(())
+        source: DltSource = dlt.source(lambda: resources_of(tables), name=SCHEMA, section=SCHEMA)()
+        if kind_of(self._target) == "filesystem":
+            for name, resource in source.resources.items():
+                if name != "drain":
+                    resource.apply_hints(table_format="delta")
+        return source
+
+    def _look_up(self) -> Destination:
+        client = self.pipeline.destination_client()
+        return for_source(self._source(None), self.pipeline.destination, client.capabilities)

@@ -1,0 +1,89 @@
+"""One extraction of dlt's: the rows of what is not known to be loaded, then of what the queues hand out."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+import dlt
+
+from sms_source import settings
+from sms_source.feeds import FEEDS
+from sms_source.journal.journal import Journal
+from sms_source.journal.pull import Pull
+from sms_source.loading import commits
+from sms_source.loading.batches import batches, count
+from sms_source.loading.records import known_new_columns
+from sms_source.loading.tables import Tables, known_columns, to_tables
+from sms_source.pulling.drain import Drain
+from sms_source.pulling.report import DrainReport
+
+
+class Extraction:
+    """What one load package is made of.
+
+    It never raises while it holds pulled records that dlt has not committed: what ends a drain is in its
+    report.
+
+    Args:
+        journal: entered.
+        items: drains and bundles that are not known to be loaded.
+        drain: empties the queues, when all items fit into the package; None to leave the queues alone.
+        feeds: whose tables are to exist, with or without rows.
+        fit: makes tables such as the destination can hold.
+        report: is filled.
+        is_bounded: whether the package ends at the usual size, however many items there are.
+    """
+
+    def __init__(
+        self,
+        journal: Journal,
+        items: Sequence[str],
+        drain: Drain | None,
+        *,
+        feeds: Iterable[str],
+        fit: Callable[[Tables], Tables],
+        report: DrainReport,
+        is_bounded: bool = True,
+    ) -> None:
+        self.included: list[str] = []
+        self._journal = journal
+        self._items = items
+        self._drain = drain
+        self._feeds = list(feeds)
+        self._fit = fit
+        self._report = report
+        self._is_bounded = is_bounded
+
+    def tables(self) -> Iterator[Tables]:
+        """Yield the package's rows; the state of the running extraction then names what it brings."""
+        load_id = commits.current_load_id()
+        schema = dlt.current.source_schema().tables
+        new_columns = {
+            name: known_new_columns(schema[name]["columns"], known_columns(feed))
+            for name, feed in FEEDS.items()
+            if name in schema
+        }
+        if missing := [FEEDS[name] for name in self._feeds if name not in schema]:
+            yield self._fit(to_tables([], missing, {}, load_id))
+        for batch in batches(self._pulls()):
+            feeds = {pull.feed for pull in batch}
+            tables = to_tables(batch, [FEEDS[name] for name in sorted(feeds)], new_columns, load_id)
+            count(self._report, batch, tables)
+            yield self._fit(tables)
+        # Last, so that a reader who stops early leaves all of it uncommitted.
+        if self.included:
+            commits.note(dlt.current.resource_state(), self._journal, self.included, load_id)
+
+    def _pulls(self) -> Iterator[Pull]:
+        records = size = 0
+        for item in self._items:
+            is_full = records >= settings.PACKAGE_RECORDS or size >= settings.PACKAGE_BYTES
+            if self._is_bounded and is_full:
+                return  # the next package begins here
+            self.included.append(item)
+            for pull in self._journal.read(item):
+                records += max(len(pull.records), 1)
+                size += len(pull.body)
+                yield pull
+        for pull in self._drain.pulls() if self._drain else ():
+            if self._drain and self._drain.drain_id not in self.included:
+                self.included.append(self._drain.drain_id)
+            yield pull

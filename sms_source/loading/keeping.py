@@ -1,0 +1,43 @@
+"""load() leaves dlt and the process as it found them."""
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from dlt.common.configuration.container import Container
+from dlt.common.configuration.utils import get_resolved_traces
+from dlt.common.pipeline import PipelineContext
+
+
+@contextmanager
+def as_found() -> Iterator[None]:
+    """Restore, at the end, the active pipeline, dlt's logger and the mask of new files' permissions.
+
+    What is written meanwhile only this user can read: it holds people's numbers and words.
+    """
+    context = Container()[PipelineContext]
+    before = context.pipeline() if context.is_active() else None
+    dlt_logger = logging.getLogger("dlt")
+    filters = list(dlt_logger.filters)
+    dlt_logger.addFilter(_is_not_about_speed)
+    umask = os.umask(0o077)
+    try:
+        yield
+    finally:
+        os.umask(umask)
+        dlt_logger.filters[:] = filters
+        if before is not None:
+            context.activate(before)
+        elif context.is_active():
+            context.deactivate()
+
+
+def forget_credentials() -> None:
+    """Keep what was resolved so far, keys among it, out of the trace that dlt writes of the next run."""
+    get_resolved_traces().clear()
+
+
+def _is_not_about_speed(record: logging.LogRecord) -> bool:
+    """Leave out what dlt says with each package about Arrow tables in the file format chosen here."""
+    return "native writer could not be found" not in record.getMessage()

@@ -1,0 +1,170 @@
+"""load(): everything that waits, into one destination, each record once."""
+
+from __future__ import annotations
+
+import math
+import threading
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+
+from dlt.common.configuration import resolve_configuration
+from dlt.common.destination import AnyDestination
+
+from sms_source import settings
+from sms_source.configuration import SECTIONS, SmsSourceConfiguration, check_names
+from sms_source.journal.journal import Journal
+from sms_source.loading import last_run
+from sms_source.loading.keeping import as_found
+from sms_source.loading.rounds import Round
+from sms_source.loading.summary import Summary
+from sms_source.loading.target import owner_of, target_of
+from sms_source.loading.whereabouts import whereabouts
+from sms_source.loading.working_directory import WorkingDirectory
+from sms_source.pulling.concurrency import Concurrency
+
+if TYPE_CHECKING:
+    from sms_source.loading.engine import Engine
+
+PIPELINE = "sms_replies"
+DATASET = "sms"
+
+
+def load(
+    destination: str | AnyDestination = "duckdb",
+    dataset_name: str = DATASET,
+    pipeline_name: str = PIPELINE,
+    *,
+    replay: bool = False,
+    stop: threading.Event | None = None,
+    progress: Any = None,
+    **options: Any,
+) -> Summary:
+    """Empty the queues and load what they hold, each record exactly once.
+
+    First comes what earlier runs left, whatever ended them, and what the destination has lost since: all that
+    the journal has and the destination has not.
+
+    Args:
+        destination: a destination of dlt, or its name.
+        dataset_name: the schema of the tables.
+        pipeline_name: of the dlt pipeline that this makes.
+        replay: load the journal's whole archive again instead of pulling.
+        stop: ends pulling when it is set; what was pulled is still loaded.
+        progress: of dlt: the name of a display, such as `"log"`, or a collector.
+        options: of `sms_source`; dlt's configuration has the others.
+
+    Returns:
+        What was done. Its `raise_for_failure` raises what ended the drain of a queue.
+
+    Raises:
+        ConfigurationError: the configuration, the destination or the journal can't be right; nothing was pulled.
+        JournalLockedError: another process is using the journal.
+        PipelineStepFailed: a step of dlt's failed. What was pulled waits in the journal for the next run;
+            the error's `whereabouts` says so, and where.
+    """
+    with Loader(
+        resolve_options(options), destination, dataset_name, pipeline_name, progress=progress
+    ) as loader:
+        return loader.round(replay=replay, stop=stop)
+
+
+def resolve_options(given: dict[str, Any], *, check_configured: bool = True) -> SmsSourceConfiguration:
+    """Return the options that are given, and for all others those of dlt's configuration.
+
+    Args:
+        given: by name.
+        check_configured: whether to look for names in the configuration that are no option.
+
+    Raises:
+        ConfigurationError: a name is no option, or a value can't be right.
+    """
+    if check_configured:
+        check_names(given)
+    return resolve_configuration(SmsSourceConfiguration(), sections=SECTIONS, explicit_value=given)
+
+
+class Loader:
+    """Rounds of loading into one destination, one after the other; for one thread.
+
+    The dlt pipeline is made when there is something to load first, and stays for the rounds that follow.
+
+    Args:
+        options: of the source, resolved.
+        destination, dataset_name, pipeline_name, progress: as for `load`.
+    """
+
+    def __init__(
+        self,
+        options: SmsSourceConfiguration,
+        destination: str | AnyDestination = "duckdb",
+        dataset_name: str = DATASET,
+        pipeline_name: str = PIPELINE,
+        *,
+        progress: Any = None,
+    ) -> None:
+        self._options = options
+        self._destination = destination
+        self._dataset = dataset_name
+        self._pipeline = pipeline_name
+        self._progress = progress
+        self._concurrency = Concurrency(options.pull_workers)
+        self._round: Round | None = None
+        self._engine: Engine | None = None
+        self._stack = ExitStack()
+
+    def __enter__(self) -> "Loader":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give the working directory back."""
+        self._stack.close()
+        self._engine = None
+
+    @property
+    def at_risk(self) -> int:
+        """The largest number of records that would be lost if the process ended now."""
+        return self._round.in_flight * self._options.pull_limit if self._round else 0
+
+    def round(
+        self, *, replay: bool = False, stop: threading.Event | None = None, longest: float = math.inf
+    ) -> Summary:
+        """Do what `load` does, but begin no other drain after `longest` seconds."""
+        last_run.check(self._pipeline, self._options)
+        journal = Journal(self._options.journal_url, wait_seconds=settings.JOURNAL_WAIT_SECONDS)
+        with as_found(), journal:
+            target = target_of(self._destination, journal.identity.journal_id)
+            owner = owner_of(target, self._pipeline, self._dataset)
+            summary = Summary(owner)
+            is_own = not replay or journal.identity.owner in (None, owner)
+            try:
+                if is_own:
+                    journal.claim(owner)
+                    last_run.note(self._pipeline, self._options)
+                self._round = Round(
+                    journal,
+                    owner,
+                    self._options,
+                    lambda: self._engine or self._make_engine(target, journal),
+                    self._concurrency,
+                    summary,
+                    stop or threading.Event(),
+                    longest,
+                )
+                (self._round.drain if not replay else self._round.replay if is_own else self._round.copy)()
+            except BaseException as error:
+                self.close()  # what dlt has begun is of no use to the next round
+                error.whereabouts = whereabouts(journal)  # type: ignore[attr-defined]
+                raise
+            summary.newest_ever = journal.identity.newest_reply
+        return summary
+
+    def _make_engine(self, target: AnyDestination, journal: Journal) -> Engine:
+        from sms_source.loading.engine import Engine  # a quiet round does without Arrow
+
+        directory = WorkingDirectory(self._pipeline, journal.identity.journal_id)
+        self._stack.enter_context(directory)
+        self._engine = Engine(target, self._dataset, self._pipeline, self._progress, directory)
+        return self._engine

@@ -1,0 +1,191 @@
+"""One round of loading: package by package, what waits in the journal, then what the queues hand out.
+
+    journal ──▶ extraction ──▶ dlt ──▶ destination
+       ▲                                   │
+       └────────────── commit ◀────────────┘
+
+While dlt loads one package, the next drain is pulling.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from sms_source.configuration import SmsSourceConfiguration
+from sms_source.journal.identity import Owner
+from sms_source.journal.journal import Journal
+from sms_source.loading import commits
+from sms_source.loading.summary import Summary
+from sms_source.loading.target import file_state
+from sms_source.pulling.concurrency import Concurrency
+from sms_source.pulling.drain import Drain
+from sms_source.pulling.report import DrainReport
+
+if TYPE_CHECKING:
+    from sms_source.loading.engine import Engine
+
+
+class Round:
+    """One round, in a journal that is entered and claimed.
+
+    Args:
+        journal, owner: that it is claimed for.
+        options: of the source, resolved.
+        engine: makes the dlt pipeline when it is called first; a quiet round does without.
+        concurrency: how many pulls are worth having in flight.
+        summary: is filled.
+        stop: ends pulling when it is set.
+        longest: seconds after which no other drain begins.
+    """
+
+    def __init__(
+        self,
+        journal: Journal,
+        owner: Owner,
+        options: SmsSourceConfiguration,
+        engine: Callable[[], Engine],
+        concurrency: Concurrency,
+        summary: Summary,
+        stop: threading.Event,
+        longest: float = math.inf,
+    ) -> None:
+        self._journal = journal
+        self._owner = owner
+        self._options = options
+        self._engine = engine
+        self._concurrency = concurrency
+        self._summary = summary
+        self._stop = stop
+        self._ends_at = time.monotonic() + longest
+        self._retention = timedelta(days=options.journal_retention_days)
+        self._drains: list[Drain] = []
+
+    @property
+    def in_flight(self) -> int:
+        """Pulls without an answer yet: what ending the process at once would lose."""
+        return sum(drain.in_flight for drain in self._drains)
+
+    def drain(self) -> None:
+        """Load what is not known to be loaded, then empty the queues and load what they hand out."""
+        try:
+            drain = self._new_drain()
+            is_first = self._journal.identity.last_load is None
+            is_known = self._journal.identity.database == file_state(self._owner.location)
+            if is_known and not is_first and not self._unloaded() and not drain.begin():
+                return
+            self._settle()
+            self._give_again_what_is_missing()
+            self._load_items(self._unloaded())
+            while self._drains:
+                drain = self._drains[0]
+                if self._journal.identity.last_load is None or drain.begin():
+                    self._load([], drain)
+                drain.close()
+                self._drains.remove(drain)
+            self._note_file()
+        finally:
+            for drain in self._drains:
+                drain.close()
+
+    def replay(self) -> None:
+        """Load the whole archive again. What it gives again counts as not loaded until it is."""
+        self._settle()
+        self._summary.count_before(self._rows())
+        self._journal.give_again()
+        self._engine().have_missing_tables_made()
+        self._load_items(self._unloaded())
+        self._summary.count_after(self._rows())
+        self._note_file()
+
+    def copy(self) -> None:
+        """Load another job's archive here. It stays that job's: nothing in it changes."""
+        self._summary.count_before(self._rows())
+        self._engine().have_missing_tables_made()
+        items = self._journal.everything()
+        while items:
+            items = items[len(self._extract_and_load(items, None)[0]) :]
+        self._summary.count_after(self._rows())
+
+    def _settle(self) -> None:
+        """Archive what an earlier process loaded and did not live to archive."""
+        if items := self._unloaded():
+            engine = self._engine()
+            state = engine.restore()
+            if loaded := commits.loaded_items(self._journal, items, state, engine.pipeline):
+                self._journal.commit(loaded, state["load_id"], self._retention)
+
+    def _give_again_what_is_missing(self) -> None:
+        """Have what a warehouse that went back in time lacks count as not loaded."""
+        archived = {name.load_id for name in self._journal.archive.names()}
+        if missing := commits.missing_loads(self._engine().pipeline, archived):
+            self._summary.count_before(self._rows())
+            self._summary.missing_packages = len(missing)
+            self._journal.give_again(missing)
+            self._engine().have_missing_tables_made()
+
+    def _load_items(self, items: list[str]) -> None:
+        while items:
+            items = items[len(self._load(items, None)) :]
+        if self._summary.missing_packages:
+            self._summary.count_after(self._rows())
+
+    def _load(self, items: list[str], drain: Drain | None) -> list[str]:
+        """Load one package, and archive what it brought; return that."""
+        included, load_id, report = self._extract_and_load(items, drain)
+        if load_id is None:
+            self._journal.discard_empty(included)
+        else:
+            self._journal.commit(included, load_id, self._retention)
+            self._note_newest(report)
+        return included
+
+    def _extract_and_load(
+        self, items: list[str], drain: Drain | None
+    ) -> tuple[list[str], str | None, DrainReport]:
+        from sms_source.loading.extraction import Extraction  # a quiet round does without Arrow
+
+        report = DrainReport()
+        engine = self._engine()
+        feeds = self._options.pull_feeds
+        extraction = Extraction(self._journal, items, drain, feeds=feeds, fit=engine.fit, report=report)
+        self._summary.reports.append(report)
+        load_id = engine.load(extraction, given_again=bool(items))
+        return extraction.included, load_id, report
+
+    def _unloaded(self) -> list[str]:
+        """Return what the journal has as not loaded, but for what is being pulled now."""
+        own = {drain.drain_id for drain in self._drains}
+        return [item for item in self._journal.unloaded() if item not in own]
+
+    def _rows(self) -> dict[str, int]:
+        return self._engine().rows(self._options.pull_feeds)
+
+    def _new_drain(self) -> Drain:
+        drain = Drain(
+            self._options,
+            self._journal.open_drain(),
+            stop=self._stop,
+            on_full=self._go_on,
+            concurrency=self._concurrency,
+        )
+        self._drains.append(drain)
+        self._summary.reports.append(drain.report)
+        return drain
+
+    def _go_on(self) -> None:
+        """Have pulling not wait until the package that is full now is loaded."""
+        if time.monotonic() < self._ends_at:
+            self._new_drain().start()
+
+    def _note_newest(self, report: DrainReport) -> None:
+        newest = report.newest.isoformat() if report.newest else ""
+        if newest > (self._journal.identity.newest_reply or ""):
+            self._journal.note(newest_reply=newest)
+
+    def _note_file(self) -> None:
+        self._journal.note(database=file_state(self._owner.location))

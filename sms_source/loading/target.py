@@ -1,0 +1,97 @@
+"""The destination that a job loads into, with what exactly-once loading needs of it."""
+
+from __future__ import annotations
+
+import copy
+import os
+from pathlib import Path
+from typing import Any
+
+import dlt
+from dlt.common.destination import AnyDestination, Destination
+from dlt.common.destination.client import DestinationClientDwhConfiguration
+from dlt.common.storages.configuration import WithLocalFiles
+
+from sms_source.errors import ConfigurationError
+from sms_source.journal.identity import Owner
+
+ONE_TRANSACTION = ("duckdb", "motherduck", "ducklake")
+"""Kinds of destinations that have transactions, and whose merge dlt commits statement by statement all the
+same: killed between DELETE and INSERT, it would leave a table without its rows."""
+
+
+def target_of(destination: str | AnyDestination, journal_id: str) -> AnyDestination:
+    """Return dlt's destination, set up for this job; one that is given is copied.
+
+    Its files are in the current directory, and not where a pipeline of this name ran first, as dlt has it.
+    Its merges are staged in a dataset of this journal's alone: dlt's would be shared by all jobs of a dataset,
+    and two loads at once lose and double rows. And they are one transaction.
+
+    Raises:
+        ConfigurationError: there is no such destination.
+    """
+    target = Destination.from_reference(destination)
+    if target is None:
+        raise ConfigurationError("The destination has no name; expected one of dlt's, such as 'duckdb'.")
+    if target is destination:
+        target = copy.deepcopy(target)
+    parameters, kind = target.config_params, kind_of(target)
+    if issubclass(target.spec, WithLocalFiles):
+        parameters["local_dir"] = os.path.abspath(dlt.current.run_context().local_dir)
+    if issubclass(target.spec, DestinationClientDwhConfiguration):
+        parameters.setdefault("staging_dataset_name_layout", f"%s_staging_{journal_id}")
+    if kind in ONE_TRANSACTION:
+        target.caps_params["supports_transactions"] = True
+    if kind == "duckdb" and not _has_credentials(target):
+        # One thread: a package takes no longer than with two (measured), and half the memory.
+        parameters["credentials"] = {"global_config": {"threads": 1}}
+    return target
+
+
+def owner_of(target: AnyDestination, pipeline_name: str, dataset_name: str) -> Owner:
+    """Return what a journal of this job feeds.
+
+    Raises:
+        ConfigurationError: the database would be gone with the process, or with dlt's working directory.
+    """
+    return Owner(pipeline_name, target.destination_name, dataset_name, database_of(target, pipeline_name, dataset_name))
+
+
+def database_of(target: AnyDestination, pipeline_name: str, dataset_name: str) -> str:
+    """Return the path of a DuckDB file; empty for any other destination."""
+    if kind_of(target) != "duckdb":
+        return ""
+    configuration: Any = target.spec()
+    configuration.pipeline_name = pipeline_name
+    configuration.dataset_name = dataset_name
+    configuration.destination_type = target.destination_type
+    resolved: Any = target.configuration(configuration)
+    database = str(resolved.credentials.database)
+    if database in (":memory:", ":pipeline:"):
+        raise ConfigurationError(
+            f"The DuckDB database is {database!r}, which is gone after the run; expected a file: set "
+            "credentials in [destination.duckdb]."
+        )
+    return database if database == ":external:" or "://" in database else str(Path(database).absolute())
+
+
+def file_state(location: str) -> list[int] | None:
+    """Return what tells whether a database's file has changed; None when there is no file."""
+    try:
+        status = os.stat(location)
+    except OSError:
+        return None
+    return [status.st_size, status.st_mtime_ns, status.st_ino]
+
+
+def kind_of(destination: AnyDestination) -> str:
+    """Return dlt's kind of a destination, such as `postgres`; a destination may have another name."""
+    return destination.destination_type.rpartition(".")[2]
+
+
+def _has_credentials(target: AnyDestination) -> bool:
+    if target.config_params.get("credentials") is not None:
+        return True
+    keys = {f"destination.{name}.credentials" for name in (target.destination_name, "duckdb")}
+    keys |= {"destination.credentials", "credentials"}
+    return any(dlt.config.get(key) is not None or dlt.secrets.get(key) is not None for key in keys)

@@ -1,0 +1,97 @@
+"""The protocol of one pull: intent, request, then the answer or a note of doubt. Without threads.
+
+Nothing is requested before its intent is durable, and nothing is handed on before its answer is. A request
+whose outcome is unknown is never repeated: another pull fetches the next records.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
+
+from sms_source.api.answers import Answer
+from sms_source.api.client import RawAnswer
+from sms_source.errors import InDoubtError, JournalError, PullError, SmsSourceError, error_for
+from sms_source.feeds import Feed
+from sms_source.journal.journal import JournalDrain
+from sms_source.journal.pull import Pull
+
+
+class Client(Protocol):
+    """What asks the API: `sms_source.api.client.SmsClient`."""
+
+    def pull(self, feed: Feed, sms_sdk_app_id: str, limit: int) -> RawAnswer:
+        """Take up to `limit` records out of a queue, for good."""
+
+
+class Queue(NamedTuple):
+    """One queue, and how many records a pull asks it for."""
+
+    feed: Feed
+    sms_sdk_app_id: str
+    region: str
+    limit: int
+
+
+class Result(NamedTuple):
+    """What one pull came to.
+
+    pull: goes on to the load: an answer with records, or a pull in doubt; None when nothing was handed out.
+    answer: None when none came.
+    refused: why the pull failed, by the API or on the way; it decides what follows for this queue.
+    fatal: what ends all pulling: the journal or the credentials failed.
+    requested: whether a request went out.
+    """
+
+    pull: Pull | None = None
+    answer: Answer | None = None
+    refused: PullError | None = None
+    fatal: Exception | None = None
+    requested: bool = False
+
+
+def pull_once(
+    client: Client, drain: JournalDrain, queue: Queue, before_request: Callable[[], None]
+) -> Result:
+    """Make one pull.
+
+    Args:
+        client: asks the API.
+        drain: the journal's part that keeps the pull.
+        queue: to pull from.
+        before_request: is called once, when the request goes out now or never will.
+    """
+    try:
+        intent = drain.intend(queue.feed.name, queue.sms_sdk_app_id, queue.region, queue.limit)
+    except JournalError as error:
+        before_request()
+        return Result(fatal=error)
+    before_request()
+    try:
+        raw = client.pull(queue.feed, queue.sms_sdk_app_id, queue.limit)
+    except PullError as error:
+        if not isinstance(error, InDoubtError):
+            intent.discard()
+            return Result(refused=error, requested=True)
+        doubted = intent.pull.doubted(f"{error.code}: {error.message}", error.request_id, error.body)
+        return Result(doubted, refused=error, fatal=_kept(intent.keep, doubted), requested=True)
+    except SmsSourceError as error:  # the credentials failed; nothing was sent
+        intent.discard()
+        return Result(fatal=error)
+    except Exception as error:  # noqa: BLE001 - whatever it is, the request may have gone out
+        unexpected = error_for("Client.Unexpected", type(error).__name__)
+        doubted = intent.pull.doubted(f"{unexpected.code}: {unexpected.message}")
+        _kept(intent.keep, doubted)
+        return Result(doubted, fatal=error, requested=True)
+    if not raw.answer.records:
+        intent.discard()
+        return Result(answer=raw.answer, requested=True)
+    answered = intent.pull.answered(raw.answer, raw.body)
+    # Refused by the journal, the answer is handed on all the same: it may be nowhere else.
+    return Result(answered, raw.answer, fatal=_kept(intent.keep, answered), requested=True)
+
+
+def _kept(keep: Callable[[Pull], None], pull: Pull) -> JournalError | None:
+    try:
+        keep(pull)
+    except JournalError as error:
+        return error
+    return None
