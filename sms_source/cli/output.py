@@ -10,7 +10,6 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Protocol
 
-
 from sms_source.cli.explain import code_of, explain
 from sms_source.loading.summary import Summary
 
@@ -206,7 +205,8 @@ def _print_where(summary: Summary) -> None:
     """Print a command that shows the newest rows; nothing is opened for it."""
     owner = summary.owner
     replies = f"{owner.dataset}.replies"
-    query = f"select reply_time, phone_number, reply_content from {replies} order by reply_time desc limit 5"
+    columns = "reply_time, phone_number, reply_content"
+    query = f"select {columns} from {replies} order by reply_time desc limit 5"  # noqa: S608 - to be printed
     if not owner.location:
         print(f"See it:  {query}")
         return

@@ -11,7 +11,6 @@ from sms_source.cli.signals import stop_on_signals
 from sms_source.loading.checking import findings
 from sms_source.loading.loader import Loader, resolve_options
 
-
 LONGEST_ROUND = 60.0
 """Seconds for which a round of --follow goes on while the queues are never empty: so often it is told."""
 

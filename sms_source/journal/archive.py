@@ -43,7 +43,7 @@ _NAME = re.compile(
 
 
 class BundleName(NamedTuple):
-    """What a bundle's name says: the start of its first and last drain, its level, the load that proves it."""
+    """What a bundle's name says: the start of its first and last drain, its level, its load."""
 
     first: str
     last: str

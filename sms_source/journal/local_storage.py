@@ -150,7 +150,8 @@ class LocalStorage:
         if status.st_uid != os.geteuid():
             raise JournalError(
                 f"The journal {self.url} is another user's folder (uid {status.st_uid}, this is "
-                f"{os.geteuid()}), who could change what is in it. Choose a folder of your own as journal_url."
+                f"{os.geteuid()}), who could change what is in it. Choose a folder of your own as "
+                "journal_url."
             )
         if stat.S_IMODE(status.st_mode) != FOLDER_MODE:
             os.chmod(self.url, FOLDER_MODE)

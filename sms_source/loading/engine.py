@@ -91,7 +91,7 @@ class Engine:
                 for table in tables:
                     name = client.sql_client.make_qualified_table_name(table)
                     with suppress(DatabaseUndefinedRelation):
-                        found = client.sql_client.execute_sql(f"select count(*) from {name}")  # noqa: S608
+                        found = client.sql_client.execute_sql(f"select count(*) from {name}")
                         counts[table] = int(found[0][0]) if found else 0
         return counts
 
@@ -103,7 +103,7 @@ class Engine:
                 versions = client.sql_client.make_qualified_table_name(client.schema.version_table_name)
                 with suppress(DatabaseUndefinedRelation):
                     client.sql_client.execute_sql(
-                        f"delete from {versions} where schema_name = %s",  # noqa: S608 - dlt's own table
+                        f"delete from {versions} where schema_name = %s",
                         SCHEMA,
                     )
 

@@ -18,7 +18,7 @@ class Summary:
     owner: pipeline, destination and dataset.
     reports: of its drains and of its load packages.
     missing_packages: packages of the archive that the destination lacked, and that were loaded again.
-    new_rows: rows by which the tables grew, where that was counted: in a replay, or when packages were missing.
+    new_rows: rows by which the tables grew, where that was counted: in a replay, or for missing packages.
     newest_ever: the newest time of a reply that was ever loaded, in ISO 8601.
     """
 
@@ -107,8 +107,8 @@ class Summary:
         requests = _count(self.total("requests"), "request")
         if self.missing_packages:
             yield (
-                f"The destination lacked {_count(self.missing_packages, 'package')} that had been loaded (restored, "
-                "dropped or deleted since?): loaded again from the journal's archive."
+                f"The destination lacked {_count(self.missing_packages, 'package')} that had been loaded "
+                "(restored, dropped or deleted since?): loaded again from the journal's archive."
             )
         if not self.total("pulls"):
             yield f"No new replies ({requests}, {self.seconds:.1f} s); nothing to load."

@@ -186,7 +186,7 @@ def _as_specified(feed: Feed, records: list[Any]) -> pa.StructArray | None:
 def _table(
     feed: Feed, pulls: Sequence[Pull], numbers: list[int], positions: list[int], fields: pa.StructArray
 ) -> pa.Table:
-    """Return the table of the records with these fields, each from the pull of that number, at that position."""
+    """Return the table of records with these fields, each from the pull of that number, at that position."""
     pull_of_row = pa.array(numbers, pa.int64())
 
     def of_pull(values: list[Any], kind: pa.DataType) -> pa.Array:

@@ -1,4 +1,4 @@
-"""Empties the queues: probes each, pulls side by side while answers come back full, keeps to the rate, stops in time.
+"""Empties the queues: probes each, pulls side by side while answers come back full, keeps to the rate.
 
 Each worker thread has the journal keep its own answer before it hands the pull on, over a bounded queue, to
 the one reader.
@@ -38,7 +38,7 @@ class Drain:
         stop: set by others to end pulling; what is in flight is still read.
         report: is filled.
         on_full: is called when all is read, if the queues may hold more than the bounds allow.
-        concurrency: of the drains before this one; by default, how many pulls are in flight is found out anew.
+        concurrency: of the drains before this one; by default, it is found out anew.
     """
 
     def __init__(
@@ -93,7 +93,7 @@ class Drain:
         self._start_worker()
 
     def begin(self) -> bool:
-        """Start if need be; return False if nothing comes, and the report tells whether that is all there is."""
+        """Start if need be; return False if nothing comes, and the report tells why."""
         if not self._workers:
             self.start()
         if self._first is None:
