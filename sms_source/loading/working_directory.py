@@ -5,7 +5,6 @@ journal has every answer, and dlt restores its state from the destination. So no
 """
 
 import contextlib
-import os
 import secrets
 import shutil
 from pathlib import Path
