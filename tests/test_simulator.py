@@ -28,8 +28,12 @@ from tencentcloud.common.profile.http_profile import HttpProfile
 from tencentcloud.common.sign import Sign
 
 from sms_source.simulator import (
-    PULL,
-    SEARCH,
+    LOOK_UP_REPLIES as SEARCH,
+)
+from sms_source.simulator import (
+    PULL_REPLIES as PULL,
+)
+from sms_source.simulator import (
     Account,
     Fault,
     FaultKind,
@@ -346,8 +350,8 @@ class TestRequest:
         ("change", "code"),
         [
             ({"PhoneNumber": "12000000001"}, "InvalidParameterValue.IncorrectPhoneNumber"),
-            ({"BeginTime": int(time.time()) - 8 * 86400}, "InvalidParameterValue"),
-            ({"EndTime": 1}, "InvalidParameterValue"),
+            ({"BeginTime": int(time.time()) - 8 * 86400}, "InvalidParameterValue.BeginTimeVerifyFail"),
+            ({"EndTime": 1}, "InvalidParameterValue.InvalidStartTime"),
             ({"Offset": 1}, "InvalidParameterValue"),
             ({"Limit": 101}, "InvalidParameterValue"),
         ],

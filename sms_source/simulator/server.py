@@ -12,8 +12,10 @@ import threading
 
 import orjson
 
-from .records import Fault, FaultKind, to_json
-from .service import Service, http_message
+from .faults import Fault, FaultKind
+from .messages import http_message
+from .records import Pull, to_json
+from .service import Service
 
 CONTROL_PATH = "/_simulator/"
 
@@ -65,7 +67,7 @@ class _Connection(http.server.BaseHTTPRequestHandler):
             return http_message(to_json({"error": f"{type(error).__name__}: {error}"}), status=400)
         return http_message(to_json(result))
 
-    def _deliver(self, message: bytes, fault: Fault | None, pull: int) -> bool:
+    def _deliver(self, message: bytes, fault: Fault | None, pull: Pull | None) -> bool:
         """Send an answer, or fail as its fault demands; true if the connection stays open."""
         kind = fault.kind if fault else None
         settings, stopping = self.server.service.settings, self.server.stopping
@@ -103,7 +105,7 @@ class _Connection(http.server.BaseHTTPRequestHandler):
             self.connection.shutdown(socket.SHUT_WR)  # at once, not after the client's next request
         return settings.keep_alive and kind not in (FaultKind.TRUNCATE, FaultKind.CLOSE_AFTER)
 
-    def _settle(self, pull: int, *, sent: bool) -> None:
+    def _settle(self, pull: Pull | None, *, sent: bool) -> None:
         with self.server.service.lock:
             self.server.service.settle(pull, sent=sent)
 

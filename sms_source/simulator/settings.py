@@ -1,0 +1,58 @@
+"""How the server behaves, where the documents leave a choice or a test wants another."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+_CHOICES: dict[str, tuple[Any, ...]] = {
+    "empty_set": ("list", "null", "absent"),
+    "look_up_ends": ("both", "begin", "end", "neither"),
+    "delivery": ("both", "either", "split"),
+}
+_AT_LEAST_0 = ("rate_limit", "look_up_rate_limit", "latency", "look_up_delay", "push_retry_seconds")
+_AT_LEAST_1 = ("page_size", "push_batch", "push_workers", "reply_push_attempts", "receipt_push_attempts")
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """All of it can change while the server runs.
+
+    What Tencent's documents do not tell can be had either way: how no records look, when a look-up shows a
+    record, what its window compares, whether it consumes, and whether a queue and a callback both get
+    everything. ``delivery`` is where a record goes when its feed has a callback URL: to the queue and the
+    callback (``both``), to one of them, drawn by ``delivery_seed`` (``either``), or to the callback alone,
+    so that the queue holds what has no callback (``split``).
+    """
+
+    rate_limit: int = 100  #: pulls a second, for each account and action; 0 is no limit
+    look_up_rate_limit: int = 20  #: look-ups a second, for each account and action; 0 is no limit
+    latency: float = 0.0  #: seconds between popping and answering
+    empty_set: str = "list"  #: how no records look: "list", "null" or "absent"
+    page_size: int = 100  #: bounds an answer below its Limit, which makes short pages of a full queue
+    keep_alive: bool = True  #: False announces and makes a close after each answer
+    clock_skew: float = 0.0  #: seconds by which the server's clock is ahead
+    look_up_delay: float = 0.0  #: seconds until a look-up shows a record that was enqueued
+    look_up_ends: str = "both"  #: which ends of a window belong to it: "both", "begin", "end" or "neither"
+    look_up_consumes: bool = False  #: True takes what a look-up found from queue and look-ups alike
+    look_up_newest_first: bool = False  #: the order of a look-up's records; False is that of the queue
+    look_up_send_lag: int = 0  #: seconds before a record's time that a window compares: the send's time
+    delivery: str = "both"  #: where a record goes when there is a callback: "both", "either" or "split"
+    delivery_seed: int = 1  #: what "either" draws from
+    push_batch: int = 100  #: receipts in a push at most
+    push_workers: int = 1  #: pushes at the same time; more can be had later, fewer not
+    push_timeout: float = 5.0  #: seconds that a push waits for its answer
+    push_retry_seconds: float = 0.1  #: pause between the attempts of a push
+    reply_push_attempts: int = 1  #: whether a reply is pushed again is not documented
+    receipt_push_attempts: int = 3  #: documented: twice more, then never
+
+    def __post_init__(self) -> None:
+        for name, choices in _CHOICES.items():
+            if getattr(self, name) not in choices:
+                raise ValueError(f"{name} is one of {', '.join(choices)}, and not {getattr(self, name)!r}")
+        for names, least in ((_AT_LEAST_0, 0), (_AT_LEAST_1, 1)):
+            for name in names:
+                if getattr(self, name) < least:
+                    raise ValueError(f"{name} is {least} or more, and not {getattr(self, name)!r}")
+        if self.push_timeout <= 0:
+            raise ValueError(f"push_timeout is more than 0, and not {self.push_timeout!r}")
