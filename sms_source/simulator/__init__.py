@@ -58,6 +58,7 @@ from .simulator import (
     Simulator,
     SimulatorProcess,
 )
+from .story import STORY_APP_IDS, Story, demo_story
 
 __all__ = [
     "DEFAULT_APP_ID",
@@ -70,6 +71,7 @@ __all__ = [
     "PULL_REPLIES",
     "RECEIPTS",
     "REPLIES",
+    "STORY_APP_IDS",
     "Account",
     "Control",
     "Fault",
@@ -82,6 +84,8 @@ __all__ = [
     "Simulator",
     "SimulatorProcess",
     "Stats",
+    "Story",
     "demo_receipts",
     "demo_replies",
+    "demo_story",
 ]

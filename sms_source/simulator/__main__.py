@@ -17,15 +17,18 @@ from . import (
     DEFAULT_SECRET_KEY,
     RECEIPTS,
     REPLIES,
+    STORY_APP_IDS,
     Simulator,
     demo_receipts,
     demo_replies,
+    demo_story,
 )
 from .commands import add_commands
 
 _EXAMPLES = """\
 examples:
   %(prog)s --demo-replies 500 --port 8765         serve, until Ctrl-C
+  %(prog)s serve --story                          with two weeks of three campaigns
 then, in another terminal:
   %(prog)s enqueue http://127.0.0.1:8765 --made-up 100
   %(prog)s enqueue http://127.0.0.1:8765 --feed receipts --file receipts.jsonl
@@ -79,6 +82,7 @@ def _add_serve(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     add("--app-id", action="append", metavar="ID", help="SMS application id; can be repeated")
     add("--demo-replies", type=int, default=0, metavar="N", help="made-up replies to hand out")
     add("--demo-receipts", type=int, default=0, metavar="N", help="made-up receipts to hand out")
+    add("--story", action="store_true", help="hand out the demo's two weeks of three campaigns")
     add("--seed", type=int, default=1, help="what the made-up records depend on")
     add("--rate-limit", type=int, default=100, metavar="N", help="pulls a second; 0 is no limit")
     add("--latency", type=float, default=0.0, metavar="SECONDS", help="of an answer")
@@ -90,6 +94,8 @@ def _add_serve(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def _serve(options: argparse.Namespace) -> int:
     app_ids = options.app_id or [DEFAULT_APP_ID]
+    if options.story:
+        app_ids += [app_id for app_id in STORY_APP_IDS if app_id not in app_ids]
     names = ("secret_id", "secret_key", "host", "port", "allow_remote", "rate_limit", "latency")
     simulator = Simulator(app_ids, **{name: getattr(options, name) for name in names})
     stop = threading.Event()
@@ -114,13 +120,15 @@ def _serve(options: argparse.Namespace) -> int:
 
 
 def _fill(simulator: Simulator, app_ids: Sequence[str], options: argparse.Namespace) -> None:
-    """Enqueue what was asked for: the made-up records dealt out to the applications."""
+    """Enqueue what was asked for: the made-up records dealt out to the applications, and the story."""
     now = int(time.time())
     counts = ((REPLIES, demo_replies, options.demo_replies), (RECEIPTS, demo_receipts, options.demo_receipts))
     for feed, make, count in counts:
         made = make(count, seed=options.seed, now=now)
         for index, app_id in enumerate(app_ids):
             simulator.enqueue(app_id, made[index :: len(app_ids)], feed=feed)
+    if options.story:
+        demo_story(now, options.seed).enqueue(simulator)
 
 
 if __name__ == "__main__":
