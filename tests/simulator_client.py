@@ -45,6 +45,12 @@ class Answer(NamedTuple):
         return value
 
     @property
+    def records(self) -> list[Any]:
+        """The records of either feed; none if the set is null or absent."""
+        sets = [self.response.get(name) for name in ("PullSmsReplyStatusSet", "PullSmsSendStatusSet")]
+        return [record for records in sets for record in records or []]
+
+    @property
     def code(self) -> str:
         """The API error code, empty for none."""
         return str(self.response.get("Error", {}).get("Code", ""))
@@ -110,7 +116,7 @@ class Client:
         return Answer(response.status, {k.lower(): v for k, v in response.getheaders()}, response.read())
 
     def pull(self, limit: int = 100, app_id: str = APP, **changes: Any) -> Answer:
-        """Pull replies."""
+        """Pull replies, or with `action` receipts."""
         return self.call({"SmsSdkAppId": app_id, "Limit": limit}, **changes)
 
 

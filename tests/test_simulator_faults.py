@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import http.client
 import json
-import threading
-from collections import Counter
+import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from sms_source.simulator import (
+    LOOK_UP_RECEIPTS,
+    LOOK_UP_REPLIES,
+    PULL_RECEIPTS,
+    PULL_REPLIES,
+    RECEIPTS,
+    REPLIES,
     Account,
     Fault,
     FaultKind,
     Outcome,
     Simulator,
 )
-from tests.simulator_client import APP, BROKEN, Client, replies
+from tests.simulator_client import APP, BROKEN, Answer, Client, look_up, replies
 
+ACTIONS = (PULL_REPLIES, PULL_RECEIPTS, LOOK_UP_REPLIES, LOOK_UP_RECEIPTS)
 GOOD_FAULTS = [
     "content_type",
     "gzip",
@@ -43,6 +50,14 @@ def simulator() -> Iterator[Simulator]:
 def client(simulator: Simulator) -> Client:
     """Return a client of that simulator."""
     return Client(simulator)
+
+
+def call_of(client: Client, action: str) -> Answer:
+    """Ask for what `action` hands out."""
+    if action in (LOOK_UP_REPLIES, LOOK_UP_RECEIPTS):
+        feed = RECEIPTS if action == LOOK_UP_RECEIPTS else REPLIES
+        return look_up(client, "+8612000000001", int(time.time()) - 60, feed)
+    return client.pull(action=action)
 
 
 class TestFaults:
@@ -222,6 +237,44 @@ class TestFaults:
         assert runs[0] == runs[1]
         assert set(runs[0]) == {None, FaultKind.HTTP_STATUS, FaultKind.API_ERROR}
 
+    @pytest.mark.parametrize("kind", list(FaultKind))
+    def test_every_fault_strikes_every_action(self, simulator: Simulator, kind: FaultKind) -> None:
+        """Receipts and look-ups fail in the same ways as replies, and the log says so."""
+        simulator.configure(look_up_rate_limit=0)
+        now = int(time.time())
+        record = {"PhoneNumber": "+8612000000001", "ReplyTime": now, "UserReceiveTime": now}
+        for action in ACTIONS:
+            feed = RECEIPTS if "SendStatus" in action else REPLIES
+            simulator.enqueue(APP, [record] * 5, feed=feed)
+            simulator.fail_next(Fault(kind, seconds=0.01), action=action)
+            others = [call_of(Client(simulator), other) for other in ACTIONS if other != action]
+            assert {(answer.status, answer.code) for answer in others} == {(200, "")}
+            with contextlib.suppress(*BROKEN):
+                answer = call_of(Client(simulator), action)
+                assert answer.status in (200, 502)
+            entries = simulator.look_ups() if "ByPhoneNumber" in action else simulator.log()
+            assert (entries[-1].fault, entries[-1].feed) == (kind, feed)
+            assert simulator.stats().planned_faults == 0
+
+    def test_fault_without_an_action_spares_look_ups(self, simulator: Simulator, client: Client) -> None:
+        """It waits for a pull of either queue."""
+        simulator.fail_next("http_status", times=2)
+        statuses = [call_of(client, action).status for action in (LOOK_UP_REPLIES, *ACTIONS)]
+        assert statuses == [200, 502, 502, 200, 200]
+
+    def test_streams_of_faults_are_kept_apart_by_action(self, simulator: Simulator, client: Client) -> None:
+        """One action's stream leaves that of the others alone."""
+        simulator.fail_repeatedly(["http_status", None])
+        simulator.fail_repeatedly([None, None, "http_status"], action=PULL_RECEIPTS)
+        simulator.fail_randomly({"http_status": 1.0}, seed=1, action=LOOK_UP_RECEIPTS)
+        statuses = {action: [call_of(client, action).status for _ in range(4)] for action in ACTIONS}
+        assert statuses == {
+            PULL_REPLIES: [502, 200, 502, 200],
+            PULL_RECEIPTS: [200, 200, 502, 200],
+            LOOK_UP_REPLIES: [200] * 4,
+            LOOK_UP_RECEIPTS: [502] * 4,
+        }
+
     def test_impossible_faults_are_refused(self, simulator: Simulator) -> None:
         """An unread request pops nothing, a good answer hides nothing, and probabilities end at 1."""
         for kind, popped in (("reset_unread", True), ("gzip", False)):
@@ -231,45 +284,5 @@ class TestFaults:
             simulator.fail_randomly({"reset": 0.9, "close": 0.2}, seed=1)
         with pytest.raises(ValueError, match="gremlins"):
             simulator.fail_next("gremlins")
-
-
-def test_log_equals_what_was_handed_out(simulator: Simulator) -> None:
-    """Under 8 clients and random faults, the log's delivered replies are exactly the clients' replies."""
-    simulator.configure(rate_limit=0, latency=0.001)
-    simulator.enqueue(APP, replies(3000))
-    kinds = ("reset", "close", "truncate", "http_status", "gzip")
-    simulator.fail_randomly(dict.fromkeys(kinds, 0.04), seed=3)
-    got: list[tuple[str, int, str]] = []
-
-    def drain() -> None:
-        client = Client(simulator)
-        while True:
-            try:
-                answer = client.pull(7)
-            except BROKEN:
-                client = Client(simulator)
-                continue
-            if answer.status == 200:
-                zipped = answer.headers.get("content-encoding") == "gzip"
-                response = json.loads(gzip.decompress(answer.body) if zipped else answer.body)["Response"]
-                records = response["PullSmsReplyStatusSet"]
-                got.extend((response["RequestId"], i, r["ReplyContent"]) for i, r in enumerate(records))
-                if not records:
-                    return
-
-    threads = [threading.Thread(target=drain) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    handed_out = list(simulator.handed_out())
-    delivered = [entry for entry in handed_out if entry.delivered]
-    told = [(e.request_id, e.position, json.loads(e.reply)["ReplyContent"]) for e in delivered]
-    assert sorted(told) == sorted(got)
-    stats = simulator.stats()
-    assert (stats.enqueued, stats.handed_out, stats.lost) == (3000, 3000, 3000 - len(got))
-    assert stats.lost > 0
-    # The log is in the order of the pops, so together its replies are the queue.
-    assert [json.loads(entry.reply) for entry in handed_out] == replies(3000)
-    assert [pull.number for pull in simulator.log()] == list(range(1, stats.pulls + 1))
-    assert stats.outcomes == Counter(pull.outcome.value for pull in simulator.log())
+        with pytest.raises(ValueError, match="no action 'PullNothing'"):
+            simulator.fail_next("reset", action="PullNothing")

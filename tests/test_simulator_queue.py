@@ -1,20 +1,15 @@
-"""The simulator's queues and look-ups, as clients meet them: over real HTTP, with the official SDK."""
+"""The simulator's queues, as clients meet them: over real HTTP, with the official SDK."""
 
 from __future__ import annotations
 
-import time
 import uuid
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from sms_source.simulator import (
-    LOOK_UP_REPLIES,
-    PULL_REPLIES,
-    Simulator,
-)
-from tests.simulator_client import APP, Client, replies, sdk_client
+from sms_source.simulator import PULL_RECEIPTS, PULL_REPLIES, RECEIPTS, REPLIES, Account, Simulator
+from tests.simulator_client import APP, Client, receipts, replies, sdk_client
 
 
 @pytest.fixture
@@ -82,15 +77,55 @@ class TestQueue:
         body = client.pull().body
         assert b'[{"ReplyContent": "\\ud83d"},null,"text",{"ReplyContent":"\\ud83d","Huge":1' in body
 
-    def test_search_by_phone_number_consumes_nothing(self, simulator: Simulator, client: Client) -> None:
-        """The sibling action finds replies of the number and the window, pulled or not."""
-        now = int(time.time())
-        mine = [{**replies(1)[0], "PhoneNumber": "+8612000000001", "ReplyTime": now - age} for age in (9, 99)]
-        simulator.enqueue(APP, [*mine, *replies(3), b"not JSON +8612000000001"])
-        parameters = {"BeginTime": now - 50, "Offset": 0, "Limit": 100, "SmsSdkAppId": APP}
-        parameters["PhoneNumber"] = "+8612000000001"
-        found = [client.call(parameters, LOOK_UP_REPLIES).response["PullSmsReplyStatusSet"] for _ in range(2)]
-        assert found == [mine[:1]] * 2
-        assert simulator.stats().queued == {f"{APP}/ap-guangzhou": 6}
-        parameters["BeginTime"] = now - 500
-        assert client.call(parameters, LOOK_UP_REPLIES).response["PullSmsReplyStatusSet"] == mine
+    @pytest.mark.parametrize("action", [PULL_REPLIES, PULL_RECEIPTS])
+    def test_each_application_has_a_queue(self, simulator: Simulator, client: Client, action: str) -> None:
+        """A record of one application does not show in another's queue."""
+        simulator.add_account(Account(simulator.secret_id, simulator.secret_key, ["1400007777"]))
+        feed = RECEIPTS if action == PULL_RECEIPTS else REPLIES
+        simulator.enqueue("1400007777", [{"SerialNo": "1"}], feed=feed)
+        assert [client.pull(app_id=app, action=action).records for app in (APP, "1400007777")] == [
+            [],
+            [{"SerialNo": "1"}],
+        ]
+
+
+class TestReceipts:
+    """Receipts have queues of their own, which behave as those of replies do."""
+
+    def test_official_sdk_pulls_receipts_unchanged(self, simulator: Simulator) -> None:
+        """The official client gets the records that were enqueued, in order."""
+        simulator.enqueue(APP, receipts(3), feed=RECEIPTS)
+        answer = sdk_client(simulator).call_json(PULL_RECEIPTS, {"SmsSdkAppId": APP, "Limit": 2})["Response"]
+        assert answer["PullSmsSendStatusSet"] == receipts(3)[:2]
+
+    def test_feeds_do_not_mix(self, simulator: Simulator, client: Client) -> None:
+        """Pulling replies leaves receipts, and the reverse; log and counters tell them apart."""
+        simulator.enqueue(APP, replies(2))
+        simulator.enqueue(APP, receipts(3), feed=RECEIPTS, region="ap-beijing")
+        assert client.pull(action=PULL_RECEIPTS).records == []
+        assert client.pull().records == replies(2)
+        beijing = client.pull(action=PULL_RECEIPTS, headers={"X-TC-Region": "ap-beijing"})
+        assert beijing.records == receipts(3)
+        assert [(pull.feed, len(pull.raw)) for pull in simulator.log()] == [
+            (RECEIPTS, 0),
+            (REPLIES, 2),
+            (RECEIPTS, 3),
+        ]
+        assert [(one.feed, one.position) for one in simulator.handed_out(2)] == [
+            (RECEIPTS, position) for position in range(3)
+        ]
+        stats = {feed: simulator.stats(feed) for feed in (REPLIES, RECEIPTS, None)}
+        assert [(one.enqueued, one.handed_out, one.pulls) for one in stats.values()] == [
+            (2, 2, 1),
+            (3, 3, 2),
+            (5, 5, 3),
+        ]
+        assert stats[RECEIPTS].requests == {PULL_RECEIPTS: 2}
+        assert stats[None].requests == {PULL_RECEIPTS: 2, PULL_REPLIES: 1}
+
+    def test_unknown_feed_is_refused(self, simulator: Simulator) -> None:
+        """A feed that does not exist is an error that names those that do."""
+        with pytest.raises(ValueError, match="'replies' or 'receipts'"):
+            simulator.enqueue(APP, replies(1), feed="orders")
+        with pytest.raises(ValueError, match="'replies' or 'receipts'"):
+            simulator.stats("orders")

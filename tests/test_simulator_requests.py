@@ -5,19 +5,22 @@ from __future__ import annotations
 import socket
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from tencentcloud.common.exception.tencent_cloud_sdk_exception import TencentCloudSDKException
 
 from sms_source.simulator import (
-    LOOK_UP_REPLIES,
+    LOOK_UP_RECEIPTS,
+    PULL_RECEIPTS,
     PULL_REPLIES,
+    RECEIPTS,
+    REPLIES,
     Account,
     Simulator,
 )
-from tests.simulator_client import APP, Client, replies, sdk_client
+from tests.simulator_client import APP, Answer, Client, look_up, replies, sdk_client
 
 
 @pytest.fixture
@@ -154,22 +157,51 @@ class TestRequest:
         assert answer.code == code
         assert simulator.stats().codes == {code: 1}
 
+    @pytest.mark.parametrize("action", [PULL_REPLIES, PULL_RECEIPTS])
+    def test_receipts_are_pulled_as_strictly_as_replies(self, client: Client, action: str) -> None:
+        """Limit, parameters and application are checked for either queue."""
+        codes = [
+            client.call({"SmsSdkAppId": app_id, "Limit": limit, **more}, action).code
+            for app_id, limit, more in (
+                (APP, 100, {}),
+                (APP, 101, {}),
+                ("1400000000", 1, {}),
+                (APP, 1, {"PhoneNumber": "+8612000000001"}),
+            )
+        ]
+        wrong = ["InvalidParameterValue", "InvalidParameterValue.SdkAppIdNotExist", "UnknownParameter"]
+        assert codes == ["", *wrong]
+
+    @pytest.mark.parametrize("feed", [REPLIES, RECEIPTS])
     @pytest.mark.parametrize(
         ("change", "code"),
         [
             ({"PhoneNumber": "12000000001"}, "InvalidParameterValue.IncorrectPhoneNumber"),
+            ({"BeginTime": -1}, "InvalidParameterValue.BeginTimeVerifyFail"),
             ({"BeginTime": int(time.time()) - 8 * 86400}, "InvalidParameterValue.BeginTimeVerifyFail"),
+            ({"EndTime": -1}, "InvalidParameterValue.EndTimeVerifyFail"),
             ({"EndTime": 1}, "InvalidParameterValue.InvalidStartTime"),
+            ({"BeginTime": "1"}, "InvalidParameter"),
             ({"Offset": 1}, "InvalidParameterValue"),
             ({"Limit": 101}, "InvalidParameterValue"),
         ],
     )
-    def test_wrong_search_is_refused(self, client: Client, change: dict[str, Any], code: str) -> None:
-        """The sibling action checks its number, window, offset and limit."""
-        good = {"BeginTime": int(time.time()) - 60, "Offset": 0, "Limit": 1, "SmsSdkAppId": APP}
-        good["PhoneNumber"] = "+8612000000001"
-        assert client.call(good, LOOK_UP_REPLIES).code == ""
-        assert client.call({**good, **change}, LOOK_UP_REPLIES).code == code
+    def test_wrong_look_up_is_refused(
+        self, client: Client, feed: str, change: dict[str, Any], code: str
+    ) -> None:
+        """A look-up checks its number, window, offset and limit."""
+        begin = int(time.time()) - 60
+        assert look_up(client, "+8612000000001", begin, feed).code == ""
+        assert look_up(client, "+8612000000001", begin, feed, **change).code == code
+
+    @pytest.mark.parametrize("name", ["BeginTime", "Offset", "Limit", "PhoneNumber", "SmsSdkAppId"])
+    def test_look_up_needs_all_but_its_end(self, client: Client, name: str) -> None:
+        """Every parameter but EndTime has to be there."""
+        asked = {"BeginTime": int(time.time()), "Offset": 0, "Limit": 1, "SmsSdkAppId": APP}
+        asked["PhoneNumber"] = "+8612000000001"
+        assert client.call(asked, LOOK_UP_RECEIPTS).code == ""
+        del asked[name]
+        assert client.call(asked, LOOK_UP_RECEIPTS).code == "MissingParameter"
 
     def test_another_account_has_its_own_applications(self, simulator: Simulator, client: Client) -> None:
         """A second account signs with its own key for its own application."""
@@ -203,7 +235,7 @@ class TestRateLimit:
     def test_accounts_and_actions_have_limits_of_their_own(self) -> None:
         """What one account uses up is not missing from another's, nor from another action's."""
         now = int(time.time())
-        with Simulator([APP], clock=lambda: float(now), rate_limit=1) as simulator:
+        with Simulator([APP], clock=lambda: float(now), rate_limit=2, look_up_rate_limit=1) as simulator:
             simulator.add_account(Account("AKIDother", "other-key", ["1400009999"]))
             client = Client(simulator)
             other: dict[str, Any] = {
@@ -211,15 +243,17 @@ class TestRateLimit:
                 "secret_id": "AKIDother",
                 "secret_key": "other-key",
             }
-            parameters = {"BeginTime": now, "Offset": 0, "Limit": 1, "SmsSdkAppId": APP}
-            codes = [client.pull(timestamp=now).code, client.pull(timestamp=now, **other).code]
-            codes.append(
-                client.call(
-                    {**parameters, "PhoneNumber": "+8612000000001"}, LOOK_UP_REPLIES, timestamp=now
-                ).code
-            )
-            assert codes == ["", "", ""]
-            assert client.pull(timestamp=now).code == "RequestLimitExceeded"
+            calls: list[Callable[[], Answer]] = [
+                lambda: client.pull(timestamp=now),
+                lambda: client.pull(timestamp=now, action=PULL_RECEIPTS),
+                lambda: client.pull(timestamp=now, **other),
+                lambda: look_up(client, "+8612000000001", now),
+                lambda: look_up(client, "+8612000000001", now, RECEIPTS),
+            ]
+            codes = [[call().code for _ in range(3)] for call in calls]
+            limit = "RequestLimitExceeded"
+            assert codes == [["", "", limit]] * 3 + [["", limit, limit]] * 2
+            assert [simulator.stats(feed).limited for feed in (REPLIES, RECEIPTS)] == [4, 3]
 
     def test_zero_is_no_limit(self, simulator: Simulator, client: Client) -> None:
         """Without a limit nothing is refused."""

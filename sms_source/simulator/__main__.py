@@ -46,25 +46,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Wrong arguments exit with 2, and so does what the simulator refuses; 1 is that it does not answer.
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
-    parser = argparse.ArgumentParser(
+    if not given or (given[0].startswith("-") and given[0] not in ("-h", "--help")):
+        given.insert(0, "serve")
+    whole = parser()
+    options = whole.parse_args(given)
+    try:
+        return int(options.run(options))
+    except ValueError as error:
+        whole.error(str(error))
+    except OSError as error:
+        print(f"{whole.prog}: {error}", file=sys.stderr)
+        return 1
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of all commands."""
+    whole = argparse.ArgumentParser(
         prog="python -m sms_source.simulator",
         description="A local Tencent Cloud SMS API: queues of replies and receipts, look-ups, callbacks.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    commands = whole.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_serve(commands)
     add_commands(commands)
-    if not given or (given[0].startswith("-") and given[0] not in ("-h", "--help")):
-        given.insert(0, "serve")
-    options = parser.parse_args(given)
-    try:
-        return int(options.run(options))
-    except ValueError as error:
-        parser.error(str(error))
-    except OSError as error:
-        print(f"{parser.prog}: {error}", file=sys.stderr)
-        return 1
+    return whole
 
 
 def _add_serve(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

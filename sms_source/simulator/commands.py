@@ -21,6 +21,8 @@ from .simulator import DEFAULT_APP_ID
 
 Commands = argparse._SubParsersAction  # noqa: SLF001 - argparse has no other name for it
 
+_SETTINGS = dataclasses.fields(Settings)
+
 
 def add_commands(commands: Commands[argparse.ArgumentParser]) -> None:
     """Add all of them to those of a parser."""
@@ -144,21 +146,25 @@ def _fail(options: argparse.Namespace) -> int:
 def _add_configure(commands: Commands[argparse.ArgumentParser]) -> None:
     examples = ("", "latency=0.05 rate_limit=0", "empty_set=null", "look_up_consumes=true delivery=either")
     command = _command(commands, "configure", "change settings, and print them all", *examples)
-    names = ", ".join(field.name for field in dataclasses.fields(Settings))
-    command.add_argument("changes", nargs="*", metavar="NAME=VALUE", help=f"of {names}")
+    command.add_argument("changes", nargs="*", metavar="NAME=VALUE", help="of the settings below")
+    lines = [
+        f"  {field.name}={_text(field.default)}\n      {field.metadata['meaning']}" for field in _SETTINGS
+    ]
+    command.epilog = "\n".join(["settings, with their defaults:", *lines, "", command.epilog or ""])
     command.set_defaults(run=_configure)
 
 
 def _configure(options: argparse.Namespace) -> int:
+    texts = {field.name for field in _SETTINGS if isinstance(field.default, str)}
     changes: dict[str, Any] = {}
     for change in options.changes:
         name, sign, value = change.partition("=")
         if not sign:
             raise ValueError(f"{change!r} is not NAME=VALUE")
         try:
-            changes[name] = orjson.loads(value)
+            changes[name] = value if name in texts else orjson.loads(value)
         except orjson.JSONDecodeError:
-            changes[name] = value
+            raise ValueError(f"the value of {name} is a number, true or false, and not {value!r}") from None
     return _show(Control(options.url).configure(**changes))
 
 
@@ -205,3 +211,8 @@ def _print_log(options: argparse.Namespace) -> int:
 def _show(value: Any) -> int:
     print(orjson.dumps(value, option=orjson.OPT_INDENT_2).decode())
     return 0
+
+
+def _text(value: Any) -> str:
+    """Return a setting's value as NAME=VALUE has it."""
+    return value if isinstance(value, str) else orjson.dumps(value).decode()

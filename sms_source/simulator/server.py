@@ -64,7 +64,7 @@ class _Connection(http.server.BaseHTTPRequestHandler):
             with self.server.service.lock:
                 result = method(**arguments)
         except (ValueError, TypeError, KeyError, AttributeError) as error:
-            return http_message(to_json({"error": f"{type(error).__name__}: {error}"}), status=400)
+            return http_message(to_json({"error": _told(error)}), status=400)
         return http_message(to_json(result))
 
     def _deliver(self, message: bytes, fault: Fault | None, pull: Pull | None) -> bool:
@@ -135,3 +135,8 @@ def is_loopback(host: str) -> bool:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def _told(error: Exception) -> str:
+    """Return what went wrong; a `ValueError` says it by itself."""
+    return str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"

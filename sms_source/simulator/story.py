@@ -134,7 +134,7 @@ class _Teller:
         for answer in answers.values():
             draw -= answer.share
             if draw < 0:
-                time = self._awake(send.place, received + 15 + pick.lognormvariate(0, 1.7) * campaign.delay)
+                time = self._awake(send.place, received + 15 + pick.lognormvariate(0, 1.9) * campaign.delay)
                 self._write(send, time, self._draw(answer.texts))
                 if pick.random() < _AGAIN:
                     self._write(send, time + pick.uniform(20, 900), self._draw(answer.texts))
