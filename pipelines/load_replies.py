@@ -47,6 +47,7 @@ from sms_source.api.client import SmsClient
 from sms_source.cli.output import JsonOutput, Output, TextOutput
 from sms_source.configuration import SECTIONS, SmsSourceConfiguration, check_names
 from sms_source.errors import ConfigurationError
+from sms_source.feeds import REPLIES
 from sms_source.journal.journal import Journal
 from sms_source.loading import commits
 from sms_source.loading.summary import Summary
@@ -232,7 +233,7 @@ def check(pipeline: dlt.Pipeline, options: SmsSourceConfiguration) -> Iterator[t
     yield "destination", f"{pipeline.destination.destination_name} answers, and can keep each row once"
     with SmsClient.of(options) as sms:
         for app_id in options.sms_sdk_app_ids:
-            sms.check(app_id)
+            sms.check(REPLIES, app_id)
             yield "application", f"{app_id}: network, signature and permission are right"
 
 

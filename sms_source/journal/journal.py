@@ -32,6 +32,7 @@ from typing import Any, Literal
 
 from sms_source.api.answers import Answer, parse_answer
 from sms_source.errors import ConfigurationError
+from sms_source.feeds import REPLIES
 from sms_source.journal.storage import Storage, open_storage
 from sms_source.settings import JOURNAL_RESERVE
 
@@ -333,7 +334,7 @@ def _decode(pull: Pull, content: bytes) -> Pull:
         answered_at=datetime.fromisoformat(answered_at) if answered_at else None,
         request_id=envelope["request_id"],
         error=error,
-        records=[] if error else parse_answer(body).records,
+        records=[] if error else parse_answer(REPLIES, body).records,
         body=body,
     )
 

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from sms_source import feeds
 from sms_source.api.answers import Unreadable, record_texts
 from sms_source.journal.journal import Pull
 from sms_source.settings import NEWEST_REPLY_TIME, OLDEST_REPLY_TIME
@@ -103,7 +104,7 @@ def to_tables(pulls: Sequence[Pull], new_columns: set[str]) -> Tables:
         for n, position, reason in zip(numbers, positions, reasons, strict=True):
             if reason is not None:
                 if n not in texts:
-                    texts[n] = record_texts(pulls[n].body)
+                    texts[n] = record_texts(feeds.REPLIES, pulls[n].body)
                 rejected.append(_rejected(pulls[n], position, reason, texts[n][position]))
         fitting = [i for i, reason in enumerate(reasons) if reason is None]
         numbers, positions, records = (

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 
 from sms_source.api.answers import Answer
+from sms_source.api.catalogue import error_for
 from sms_source.api.client import RawAnswer, SmsClient
 from sms_source.configuration import SmsSourceConfiguration
 from sms_source.errors import (
@@ -19,8 +20,8 @@ from sms_source.errors import (
     JournalError,
     PullError,
     SmsSourceError,
-    error_for,
 )
+from sms_source.feeds import REPLIES
 from sms_source.journal.journal import JournalDrain, Pull
 from sms_source.pulling.concurrency import FanOut
 from sms_source.pulling.queue_state import ReplyQueue
@@ -199,7 +200,7 @@ class Drain:
             return None
         try:
             self._rate.use()
-            raw = client.pull(app.sms_sdk_app_id, self._limit)
+            raw = client.pull(REPLIES, app.sms_sdk_app_id, self._limit)
         except InDoubtError as error:
             pull = self._journal_doubt(intent, error)
             self._failed(app, error, failures)
