@@ -23,6 +23,7 @@ from dlt.extract import DltResource
 from sms_source import settings
 from sms_source.configuration import SmsSourceConfiguration
 from sms_source.credentials import TencentCloudCredentials
+from sms_source.feeds import REPLIES
 from sms_source.journal.journal import Journal
 from sms_source.loading import commits
 from sms_source.pulling.drain import Drain
@@ -50,6 +51,7 @@ def sms_source(
     pull_workers: int = settings.PULL_WORKERS,
     pull_limit: int = settings.MAX_PULL_LIMIT,
     pull_timeout: float = settings.PULL_TIMEOUT,
+    pull_feeds: Union[str, list[str]] = REPLIES.name,
     *,
     replay: bool = False,
     package_replies: int = settings.PACKAGE_REPLIES,
@@ -78,6 +80,7 @@ def sms_source(
         pull_workers: requests in flight at most, from 1 to 256.
         pull_limit: replies a request, from 1 to 100.
         pull_timeout: seconds for one request.
+        pull_feeds: names of the feeds to drain (`replies`); a list, or one.
         replay: give dlt the journal's whole archive again, and pull nothing.
         package_replies: end the drain after about so many replies, so that they are loaded; run again for
             the next.
@@ -111,6 +114,7 @@ def sms_source(
         pull_workers=pull_workers,
         pull_limit=pull_limit,
         pull_timeout=pull_timeout,
+        pull_feeds=pull_feeds,
     )
     journal = Journal(journal_url)
     reported = report is not None

@@ -4,6 +4,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from sms_source.errors import decisive
+
 
 @dataclass
 class DrainReport:
@@ -37,4 +39,4 @@ class DrainReport:
     def raise_for_failure(self) -> None:
         """Raises what ended the drain, if anything did; call it after the load."""
         if self.failures:
-            raise self.failures[0]
+            raise decisive(self.failures)
