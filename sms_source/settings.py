@@ -20,10 +20,15 @@ PULL_WORKERS = 16
 160 ms."""
 
 PULL_TIMEOUT = 30.0
-"""Seconds that one pull may take, connecting and reading together."""
+"""Seconds that one pull may take, from looking up the host's name to the last byte."""
 
 CONNECT_TIMEOUT = 10.0
-"""Seconds to connect. A connection that fails has sent nothing, so nothing is lost by giving up early."""
+"""Seconds until a connection stands, TLS included. One that fails has sent nothing, so nothing is lost by
+giving up early."""
+
+MAX_BODY_BYTES = 64 << 20
+"""Bytes of an answer, unpacked, beyond which it is none: 100 replies of 1,000 Chinese characters, escaped,
+are 600 kB."""
 
 JOURNAL_URL = "sms_journal"
 JOURNAL_RETENTION_DAYS = 7.0

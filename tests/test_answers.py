@@ -5,6 +5,7 @@ import json
 import pytest
 
 from sms_source.api.answers import Answer, NotAnAnswerError, Unreadable, parse_answer, record_texts
+from sms_source.feeds import REPLIES
 
 
 def body(records: str, rest: str = "") -> bytes:
@@ -14,7 +15,7 @@ def body(records: str, rest: str = "") -> bytes:
 
 def test_a_well_formed_answer_gives_its_records_in_order() -> None:
     """The records keep the order of the answer, which their identity depends on."""
-    assert parse_answer(body('[{"a": 1}, {"a": 2}]')) == Answer("r1", [{"a": 1}, {"a": 2}], None)
+    assert parse_answer(REPLIES, body('[{"a": 1}, {"a": 2}]')) == Answer("r1", [{"a": 1}, {"a": 2}], None)
 
 
 @pytest.mark.parametrize(
@@ -27,13 +28,13 @@ def test_a_well_formed_answer_gives_its_records_in_order() -> None:
 )
 def test_an_empty_set_may_be_a_list_null_or_absent(empty: bytes) -> None:
     """All three mean that no reply was waiting."""
-    assert parse_answer(empty) == Answer("r1", [], None)
+    assert parse_answer(REPLIES, empty) == Answer("r1", [], None)
 
 
 def test_an_api_error_is_told_with_code_and_message() -> None:
     """The API answers errors with HTTP 200, in the body."""
     text = b'{"Response": {"Error": {"Code": "AuthFailure", "Message": "no"}, "RequestId": "r1"}}'
-    assert parse_answer(text) == Answer("r1", [], ("AuthFailure", "no"))
+    assert parse_answer(REPLIES, text) == Answer("r1", [], ("AuthFailure", "no"))
 
 
 @pytest.mark.parametrize(
@@ -43,7 +44,7 @@ def test_an_api_error_is_told_with_code_and_message() -> None:
 def test_a_request_id_that_is_no_text_counts_as_none(request_id: str) -> None:
     """Such an answer's replies are known by the pull's own id instead."""
     text = f'{{"Response": {{{request_id}"PullSmsReplyStatusSet": [1]}}}}'
-    assert parse_answer(text.encode()).request_id is None
+    assert parse_answer(REPLIES, text.encode()).request_id is None
 
 
 @pytest.mark.parametrize(
@@ -57,7 +58,7 @@ def test_a_request_id_that_is_no_text_counts_as_none(request_id: str) -> None:
 )
 def test_a_record_that_is_no_json_does_not_cost_the_good_ones_beside_it(bad: str, reason: str) -> None:
     """What was popped with a bad record in one answer is still there."""
-    records = parse_answer(body(f'[{{"a": "]}}\\""}}, {bad}, {{"a": 2}}]')).records
+    records = parse_answer(REPLIES, body(f'[{{"a": "]}}\\""}}, {bad}, {{"a": 2}}]')).records
     assert [records[0], records[2]] == [{"a": ']}"'}, {"a": 2}]
     assert isinstance(records[1], Unreadable)
     assert reason in records[1].reason
@@ -66,25 +67,25 @@ def test_a_record_that_is_no_json_does_not_cost_the_good_ones_beside_it(bad: str
 
 def test_bytes_that_are_no_utf8_spoil_only_their_own_text() -> None:
     """They become lone surrogates, which the record's check then finds."""
-    records = parse_answer(body('[{"a": "\xff"}, {"a": "é"}]').replace(b"\xc3\xbf", b"\xff")).records
+    records = parse_answer(REPLIES, body('[{"a": "\xff"}, {"a": "é"}]').replace(b"\xc3\xbf", b"\xff")).records
     assert records == [{"a": "\udcff"}, {"a": "é"}]
 
 
 def test_nan_is_read_as_a_number() -> None:
     """Python's parser takes it, and a record is no reason to lose another."""
-    assert str(parse_answer(body('[{"a": NaN}, {"a": 1}]')).records) == "[{'a': nan}, {'a': 1}]"
+    assert str(parse_answer(REPLIES, body('[{"a": NaN}, {"a": 1}]')).records) == "[{'a': nan}, {'a': 1}]"
 
 
 def test_a_byte_order_mark_is_passed_over() -> None:
     """Some proxies put one in front of what they rewrite."""
-    assert parse_answer(b"\xef\xbb\xbf" + body("[1]")).records == [1]
+    assert parse_answer(REPLIES, b"\xef\xbb\xbf" + body("[1]")).records == [1]
 
 
 @pytest.mark.parametrize("cut", range(1, len(body('[{"a": "x"}, {"b": [1]}]'))))
 def test_a_body_that_ends_early_is_no_answer(cut: int) -> None:
     """Wherever it was cut, a truncated body is in doubt, and no parser's crash."""
     with pytest.raises(NotAnAnswerError):
-        parse_answer(body('[{"a": "x"}, {"b": [1]}]')[:cut])
+        parse_answer(REPLIES, body('[{"a": "x"}, {"b": [1]}]')[:cut])
 
 
 @pytest.mark.parametrize(
@@ -106,23 +107,23 @@ def test_a_body_that_ends_early_is_no_answer(cut: int) -> None:
 def test_what_has_no_response_is_no_answer(text: str) -> None:
     """The outcome of such a pull is in doubt."""
     with pytest.raises(NotAnAnswerError):
-        parse_answer(text.encode())
+        parse_answer(REPLIES, text.encode())
 
 
 def test_records_can_be_had_as_the_text_that_came() -> None:
     """A record that is set aside is kept verbatim, blanks, order, doubled names and all."""
     texts = ['{"b":1,  "a": 2, "a":3}', '"\\ud800"', "[ ]", "1e400"]
-    assert record_texts(body(f"[ {' , '.join(texts)} ]")) == texts
+    assert record_texts(REPLIES, body(f"[ {' , '.join(texts)} ]")) == texts
 
 
 def test_records_keep_bytes_that_are_no_utf8_as_escapes() -> None:
     """The text must be valid Unicode to be loaded anywhere."""
-    assert record_texts(body('["x"]').replace(b"x", b"\xff\xc3")) == ['"\\xff\\xc3"']
+    assert record_texts(REPLIES, body('["x"]').replace(b"x", b"\xff\xc3")) == ['"\\xff\\xc3"']
 
 
 def test_the_careful_way_reads_what_the_quick_way_reads() -> None:
     """One bad record must not change how the others are understood."""
     records = [{"a": [1, {"b": '\\ " ] } , ü 😀'}], "c": None}, {"t": 1.5, "u": True}, "text", 7, []]
-    quick = parse_answer(body(json.dumps(records)))
-    careful = parse_answer(body(json.dumps([*records, float("nan")])))
+    quick = parse_answer(REPLIES, body(json.dumps(records)))
+    careful = parse_answer(REPLIES, body(json.dumps([*records, float("nan")])))
     assert careful.records[:-1] == quick.records == records

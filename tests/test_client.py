@@ -12,6 +12,7 @@ import pytest
 from sms_source.api.client import SmsClient
 from sms_source.credentials import TencentCloudCredentials
 from sms_source.errors import InDoubtError, NotExecutedError, PullError, RefusedError
+from sms_source.feeds import REPLIES
 from sms_source.simulator import SimulatorProcess
 from tests.conftest import APP, a_reply
 
@@ -34,7 +35,7 @@ def client(simulator: SimulatorProcess) -> Iterator[SmsClient]:
 def failed_pull(client: SmsClient) -> PullError:
     """The error of a pull that fails."""
     with pytest.raises(PullError) as caught:
-        client.pull(APP, 100)
+        client.pull(REPLIES, APP, 100)
     return caught.value
 
 
@@ -43,11 +44,11 @@ def test_a_pull_returns_the_records_and_the_body_as_it_came(
 ) -> None:
     """The body goes into the journal, so it must be what was sent."""
     simulator.enqueue(APP, [b'{"ReplyContent":  "\\u9000\xe8\xae\xa2"}', a_reply()])
-    answer, body = client.pull(APP, 1)
+    answer, body = client.pull(REPLIES, APP, 1)
     assert answer.records == [{"ReplyContent": "退订"}]
     assert b'{"ReplyContent":  "\\u9000\xe8\xae\xa2"}' in body
-    assert len(client.pull(APP, 100).answer.records) == 1
-    assert client.pull(APP, 100).answer.records == []
+    assert len(client.pull(REPLIES, APP, 100).answer.records) == 1
+    assert client.pull(REPLIES, APP, 100).answer.records == []
 
 
 @pytest.mark.parametrize("fault", ["content_type", "gzip", "trickle", "close_after"])
@@ -57,9 +58,9 @@ def test_an_odd_but_whole_answer_is_an_answer(
     """A charset in the content type, compression, slowness, a connection that is closed: none is an error."""
     simulator.enqueue(APP, [a_reply()])
     simulator.fail_next(fault, seconds=0.2)
-    assert len(client.pull(APP, 100).answer.records) == 1
+    assert len(client.pull(REPLIES, APP, 100).answer.records) == 1
     time.sleep(0.1)  # a request that crosses the news of a closed connection is in doubt, and rightly so
-    assert client.pull(APP, 100).answer.records == []
+    assert client.pull(REPLIES, APP, 100).answer.records == []
 
 
 @pytest.mark.parametrize(
@@ -217,18 +218,18 @@ def test_an_expired_token_is_renewed_for_the_next_pull(simulator: SimulatorProce
     found = TencentCloudCredentials.from_sdk_credential(Rotating())
     with SmsClient(found, endpoint=simulator.url) as client:
         simulator.set_token("first")
-        client.pull(APP, 1)
+        client.pull(REPLIES, APP, 1)
         simulator.set_token("second")
         assert failed_pull(client).code == "AuthFailure.TokenFailure"
         simulator.enqueue(APP, [a_reply()])
-        assert len(client.pull(APP, 1).answer.records) == 1
+        assert len(client.pull(REPLIES, APP, 1).answer.records) == 1
 
 
 def test_a_check_takes_no_reply(simulator: SimulatorProcess, client: SmsClient) -> None:
     """Network, signature, permission and application id are proved, and the queue is as it was."""
     simulator.enqueue(APP, [a_reply()])
-    client.check(APP)
+    client.check(REPLIES, APP)
     with pytest.raises(RefusedError, match="SdkAppIdNotExist"):
-        client.check("1499999999")
+        client.check(REPLIES, "1499999999")
     assert simulator.stats().handed_out == 0
-    assert len(client.pull(APP, 100).answer.records) == 1
+    assert len(client.pull(REPLIES, APP, 100).answer.records) == 1

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from pipelines import load_replies
 from sms_source.api.answers import NotAnAnswerError, parse_answer
+from sms_source.feeds import REPLIES
 from sms_source.journal.journal import Journal, Pull
 from sms_source.loading.tables import Tables, to_tables
 from sms_source.simulator import Simulator
@@ -192,7 +193,7 @@ class Way(NamedTuple):
         drain = self.journal.open_drain()
         intent = drain.intend(APP, "ap-guangzhou", 100)
         try:
-            answer = parse_answer(body)
+            answer = parse_answer(REPLIES, body)
         except NotAnAnswerError as error:
             pull = intent.doubted(f"Client.NotJSON: {error}", None, body)
             drain.doubt(pull)
@@ -299,7 +300,7 @@ def test_an_answer_with_an_error_and_replies_is_no_refusal() -> None:
     replies = encoded(a_reply("MARK0000"))
     error = b'], "Error": {"Code": "RequestLimitExceeded", "Message": ""}}}'
     with pytest.raises(NotAnAnswerError):
-        parse_answer(HEAD + replies + error)
+        parse_answer(REPLIES, HEAD + replies + error)
 
 
 BIG = 10_000_000

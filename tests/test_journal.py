@@ -12,6 +12,7 @@ import pytest
 
 from sms_source.api.answers import parse_answer
 from sms_source.errors import ConfigurationError, JournalLockedError
+from sms_source.feeds import REPLIES
 from sms_source.journal.journal import Journal, JournalDrain, Pull
 from sms_source.journal.storage import LocalStorage
 
@@ -31,7 +32,7 @@ def intend(drain: JournalDrain) -> Pull:
 
 def keep_answer(drain: JournalDrain, body: bytes = BODY) -> Pull:
     """A pull whose answer is in the journal."""
-    pull = intend(drain).answered(parse_answer(body), body)
+    pull = intend(drain).answered(parse_answer(REPLIES, body), body)
     drain.answer(pull)
     return pull
 

@@ -54,7 +54,7 @@ def test_the_last_line_is_the_summary_and_each_event_is_an_object(
 @pytest.mark.parametrize(
     ("code", "variables", "arguments", "status", "message"),
     [
-        ("AuthFailure.SignatureFailure", {}, (), 1, "Check that `credentials.secret_key`"),
+        ("AuthFailure.SignatureFailure", {}, (), 2, "Check that `credentials.secret_key`"),
         ("ConfigurationError", {"PULL_LIMIT": "101"}, (), 2, "pull_limit is 101"),
         ("UnknownDestinationModule", {}, ("--destination", "nope"), 2, "'nope'"),
     ],

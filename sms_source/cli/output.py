@@ -100,7 +100,7 @@ class TextOutput:
         """One clear message; with --verbose the traceback, too."""
         if self._verbose:
             traceback.print_exception(error)
-        message, status = explain(error)
+        message, status = explain(error, whereabouts=getattr(error, "whereabouts", ""))
         print(f"ERROR: {message}", file=sys.stderr)
         return status
 
@@ -156,7 +156,7 @@ class JsonOutput:
 
     def error(self, error: Exception) -> int:
         """The same message as in text, with its code and the exit status."""
-        message, status = explain(error)
+        message, status = explain(error, whereabouts=getattr(error, "whereabouts", ""))
         fields = {"error": code_of(error), "exit_status": status}
         logger.error(message, extra={"fields": fields}, exc_info=error if self._verbose else None)
         return status

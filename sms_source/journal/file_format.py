@@ -21,7 +21,8 @@ from dataclasses import replace
 from datetime import datetime, timezone
 from typing import Any, Literal
 
-from sms_source.api.answers import NotAnAnswerError, parse_answer
+from sms_source.api.answers import NotAnAnswerError, parse_answer, whole_records
+from sms_source.feeds import FEEDS, Feed
 from sms_source.journal.pull import Pull, now
 
 State = Literal["intent", "answer", "in_doubt"]
@@ -80,7 +81,7 @@ def parse_name(drain_id: str, name: str) -> Pull:
         ValueError: the name is no pull's.
     """
     parts = _FILE_NAME.fullmatch(name)
-    if parts is None:
+    if parts is None or parts["feed"] not in FEEDS:
         raise ValueError("it is no file of a pull")
     return Pull(
         pull_id=f"{drain_id}/{parts['number']}",
@@ -113,6 +114,10 @@ def encode(pull: Pull) -> bytes:
     return json.dumps(envelope).encode() + b"\n" + pull.body
 
 
+def _records(feed: Feed, body: bytes, *, is_broken: bool) -> list[Any]:
+    return (whole_records if is_broken else parse_answer)(feed, body).records
+
+
 def decode(pull: Pull, content: bytes) -> Pull:
     """Return a pull with what its file holds.
 
@@ -133,7 +138,7 @@ def decode(pull: Pull, content: bytes) -> Pull:
             answered_at=datetime.fromisoformat(answered_at) if answered_at else None,
             request_id=envelope["request_id"],
             error=error,
-            records=parse_answer(body).records if is_whole and not error else [],
+            records=_records(FEEDS[pull.feed], body, is_broken=bool(error)) if is_whole else [],
             body=body,
         )
     except (KeyError, TypeError, NotAnAnswerError) as failure:

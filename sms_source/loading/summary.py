@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from typing import Any
 
+from sms_source.errors import decisive
 from sms_source.journal.identity import Owner
 from sms_source.pulling.report import DrainReport
 
@@ -76,8 +77,8 @@ class Summary:
 
     def raise_for_failure(self) -> None:
         """Raises what ended the drain of an application, if anything did."""
-        for report in self.reports:
-            report.raise_for_failure()
+        if failures := [failure for report in self.reports for failure in report.failures]:
+            raise decisive(failures)
 
     def as_dict(self) -> dict[str, Any]:
         """The summary as JSON can hold it: for a monitor, or the next task of a workflow.

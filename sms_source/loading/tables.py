@@ -5,6 +5,7 @@ A column that holds a field of the API has the field's name (`ReplyTime`), which
 record which does not fit is gone through row by row.
 """
 
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -13,7 +14,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sms_source.api.answers import record_texts
+from sms_source.api.answers import Unreadable, record_texts
 from sms_source.feeds import Feed
 from sms_source.journal.pull import Pull
 from sms_source.loading.keyword import keywords
@@ -144,7 +145,7 @@ def _records(
         for n, position, reason in zip(numbers, positions, reasons, strict=True):
             if reason is not None:
                 if n not in texts:
-                    texts[n] = record_texts(feed, pulls[n].body)
+                    texts[n] = _texts(feed, pulls[n])
                 rejected.append(_rejected(pulls[n], position, reason, texts[n][position]))
         fitting = [i for i, reason in enumerate(reasons) if reason is None]
         numbers, positions, records = (
@@ -159,6 +160,13 @@ def _records(
         ids = pa.array([pull.load_id or load_id for pull in pulls], pa.string())
         table = table.append_column(_LOAD_ID, ids.take(pa.array(numbers, pa.int64())))
     return table
+
+
+def _texts(feed: Feed, pull: Pull) -> list[str]:
+    """Return the text of each record as it came; of a broken answer, as it was understood."""
+    if not pull.in_doubt:
+        return record_texts(feed, pull.body)
+    return [record.text if isinstance(record, Unreadable) else json.dumps(record) for record in pull.records]
 
 
 def _struct(feed: Feed) -> pa.StructType:

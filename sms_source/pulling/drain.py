@@ -220,7 +220,6 @@ class Drain:
     def _failed(self, state: QueueState, error: PullError, failures_before: int) -> None:
         """Decide what follows a failed pull: the next one after a pause, or the end of the queue's drain."""
         app_id = state.queue.sms_sdk_app_id
-        error.about = f"application {app_id}, {state.queue.feed.name}"
         with self._changed:
             self.report.requests += 1
             self.report.rate_limited += error.code.startswith("RequestLimitExceeded")

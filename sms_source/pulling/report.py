@@ -4,6 +4,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from sms_source.errors import decisive
 from sms_source.feeds import REPLIES
 
 
@@ -48,4 +49,4 @@ class DrainReport:
     def raise_for_failure(self) -> None:
         """Raise what ended the drain, if anything did; call it after the load."""
         if self.failures:
-            raise self.failures[0]
+            raise decisive(self.failures)
