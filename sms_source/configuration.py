@@ -79,6 +79,9 @@ class SmsSourceConfiguration(BaseConfiguration):
     pull_workers: int = settings.PULL_WORKERS
     pull_limit: int = settings.MAX_PULL_LIMIT
     pull_timeout: float = settings.PULL_TIMEOUT
+    create_views: bool = True
+    opt_out_words: Any = ""  # likewise
+    views_time_zone: str = "UTC"
 
     __section__ = "sms_source"
 
@@ -86,6 +89,8 @@ class SmsSourceConfiguration(BaseConfiguration):
         """Checks and normalizes what was given."""
         self.sms_sdk_app_ids = _app_ids(self.sms_sdk_app_ids)
         self.pull_feeds = _feeds(self.pull_feeds)
+        words = 'opt-out words, such as ["LEAVE"]'
+        self.opt_out_words = [w for w in _names("opt_out_words", self.opt_out_words or [], words) if w]
         self.journal_url = _absolute(self.journal_url)
         _expect(
             "api_region",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import logging
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -13,13 +14,16 @@ from dlt.destinations.job_client_impl import SqlJobClientBase
 from dlt.extract import DltSource
 
 from sms_source.loading import commits
-from sms_source.loading.destinations import Destination, for_source
+from sms_source.loading.destinations import TABLES, Destination, for_source
 from sms_source.loading.extraction import Extraction
 from sms_source.loading.keeping import forget_credentials
 from sms_source.loading.resources import resources_of
 from sms_source.loading.tables import Tables
 from sms_source.loading.target import kind_of
 from sms_source.loading.working_directory import SCHEMA, WorkingDirectory
+from sms_source.views import create_views
+
+logger = logging.getLogger(__name__)
 
 
 class Engine:
@@ -94,6 +98,17 @@ class Engine:
                         found = client.sql_client.execute_sql(f"select count(*) from {name}")
                         counts[table] = int(found[0][0]) if found else 0
         return counts
+
+    def create_views(self, opt_out_words: Sequence[str], time_zone: str) -> None:
+        """Create or replace the views; what can't be made is a warning in the log, never a failed load."""
+        schema = self.pipeline.default_schema
+        tables = {name for name in TABLES if name in schema.tables and schema.get_table_columns(name)}
+        with self.pipeline.destination_client() as client:
+            if isinstance(client, SqlJobClientBase):
+                for warning in create_views(
+                    client.sql_client, tables, opt_out_words=opt_out_words, views_time_zone=time_zone
+                ):
+                    logger.warning("%s", warning)
 
     def have_missing_tables_made(self) -> None:
         """Have the next load make tables that somebody dropped: dlt goes by its own note of what is there."""
