@@ -204,14 +204,13 @@ def _without_traceback(record: logging.LogRecord) -> bool:
 def _print_where(summary: Summary) -> None:
     """Print a command that shows the newest rows; nothing is opened for it."""
     owner = summary.owner
-    replies = f"{owner.dataset}.replies"
-    columns = "reply_time, phone_number, reply_content"
-    query = f"select {columns} from {replies} order by reply_time desc limit 5"  # noqa: S608 - to be printed
+    columns = "phone_number, sign_name, keyword, opted_out_at, honour_by"
+    query = f"select {columns} from {owner.dataset}.opt_outs order by honour_by limit 5"  # noqa: S608 - printed
     if not owner.location:
-        print(f"See it:  {query}")
+        print(f"Who opted out, the most urgent first:  {query}")
         return
     database = Path(owner.location)
-    print(f"The data is in {database}. See it:")
+    print(f"The data is in {database}. Who opted out, the most urgent first:")
     code = f"import duckdb; duckdb.connect('{_short(database)}', read_only=True).sql('{query}').show()"
     print(f'  {_short(Path(sys.executable))} -c "{code}"')
 

@@ -103,12 +103,16 @@ class Engine:
         """Create or replace the views; what can't be made is a warning in the log, never a failed load."""
         schema = self.pipeline.default_schema
         tables = {name for name in TABLES if name in schema.tables and schema.get_table_columns(name)}
-        with self.pipeline.destination_client() as client:
-            if isinstance(client, SqlJobClientBase):
-                for warning in create_views(
-                    client.sql_client, tables, opt_out_words=opt_out_words, views_time_zone=time_zone
-                ):
-                    logger.warning("%s", warning)
+        try:
+            with self.pipeline.destination_client() as client:
+                if isinstance(client, SqlJobClientBase):
+                    warnings = create_views(
+                        client.sql_client, tables, opt_out_words=opt_out_words, views_time_zone=time_zone
+                    )
+                    for warning in warnings:
+                        logger.warning("%s", warning)
+        except Exception as error:  # noqa: BLE001 - the rows are there; the next load tries again
+            logger.warning("The views could not be looked at (%s).", type(error).__name__)
 
     def have_missing_tables_made(self) -> None:
         """Have the next load make tables that somebody dropped: dlt goes by its own note of what is there."""

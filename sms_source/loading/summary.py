@@ -86,7 +86,7 @@ class Summary:
         A run without replies tells the newest one that was ever loaded, so that its age can be watched.
         """
         newest = self.newest_reply or (self.newest_ever and datetime.fromisoformat(self.newest_ever))
-        counts = ("requests", "pulls", "replies", "rejected", "in_doubt", "at_risk", "rate_limited")
+        counts = ("requests", "pulls", "replies", "receipts", "rejected", "in_doubt", "at_risk", "rate_limited")
         return {
             **{name: self.total(name) for name in counts},
             "requests_per_second": self.requests_per_second,
@@ -117,6 +117,8 @@ class Summary:
             yield f"Loaded {replies} into {dataset}.replies in {self.seconds:.1f} s."
             for app_id, number in self.replies_by_application.items():
                 yield f"  application {app_id}  {number:>11,}"
+            if receipts := self.total("receipts"):
+                yield f"  receipts      {receipts:,} into {dataset}.receipts"
             if newest := self.newest_reply:
                 yield f"  newest reply  {newest:%Y-%m-%d %H:%M:%S} UTC ({_age(newest)} old)"
             rate = f"{self.requests_per_second:.0f} a second"

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from sms_source.errors import decisive
-from sms_source.feeds import REPLIES
+from sms_source.feeds import RECEIPTS, REPLIES
 
 
 @dataclass
@@ -41,6 +41,11 @@ class DrainReport:
     def replies(self) -> Counter[str]:
         """Rows for `replies`, by application id."""
         return self.of_feed(REPLIES.name)
+
+    @property
+    def receipts(self) -> Counter[str]:
+        """Rows for `receipts`, by application id."""
+        return self.of_feed(RECEIPTS.name)
 
     def of_feed(self, name: str) -> Counter[str]:
         """Return the rows for one feed's table, by application id."""
