@@ -12,6 +12,7 @@ from dlt.common.destination import AnyDestination
 from dlt.destinations.exceptions import DatabaseUndefinedRelation
 from dlt.destinations.job_client_impl import SqlJobClientBase
 from dlt.extract import DltSource
+from dlt.pipeline.exceptions import PipelineStepFailed
 
 from sms_source.loading import commits
 from sms_source.loading.destinations import TABLES, Destination, for_source
@@ -77,7 +78,12 @@ class Engine:
         source = self._source(extraction)
         self._hints.hint(source, given_again=given_again)
         forget_credentials()
-        info = self.pipeline.run(source)
+        try:
+            info = self.pipeline.run(source)
+        except PipelineStepFailed as error:
+            if not _is_race(error):
+                raise
+            info = self.pipeline.load()  # the other job's tables are there now
         info.raise_on_failed_jobs()
         self._directory.forget_rows()
         return info.loads_ids[-1] if info.loads_ids else None
@@ -138,3 +144,14 @@ class Engine:
     def _look_up(self) -> Destination:
         client = self.pipeline.destination_client()
         return for_source(self._source(None), self.pipeline.destination, client.capabilities)
+
+
+def _is_race(error: PipelineStepFailed) -> bool:
+    """Return whether another job made the same schema, table or column at the same moment."""
+    cause: BaseException | None = error
+    while cause is not None:
+        name = type(cause).__name__
+        if error.step == "load" and (name.startswith("Duplicate") or name == "UniqueViolation"):
+            return True
+        cause = cause.__cause__ or cause.__context__
+    return False
