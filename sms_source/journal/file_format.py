@@ -8,6 +8,8 @@ The state of a pull is the end of its file's name:
                  ledger needs if the process dies now
     .answer      an envelope of one JSON line, then the answer's body, byte for byte
     .in_doubt    the envelope, then what came of a body: the outcome is unknown
+    .callback    the envelope, then a body that Tencent Cloud has pushed
+    .lookup      the envelope, then the records that a look-up added
 
 A valid answer beats a note of doubt beside it.
 """
@@ -19,24 +21,24 @@ import zlib
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime, timezone
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from sms_source.api.answers import NotAnAnswerError, parse_answer, whole_records
 from sms_source.feeds import FEEDS, Feed
 from sms_source.journal.pull import Pull, now
 
-State = Literal["intent", "answer", "in_doubt"]
+State = Literal["intent", "answer", "in_doubt", "callback", "lookup"]
 
 INTERRUPTED = "Client.Interrupted: the process ended before the answer was in the journal"
 UNREADABLE = "Client.Unreadable: the journal's file of the answer can't be read"
 
-_RANK = {"answer": 2, "intent": 1, "in_doubt": 0}
+_RANK = {"answer": 2, "callback": 2, "lookup": 2, "intent": 1, "in_doubt": 0}
 """Of files of one pull the highest counts. An intent may hold an answer whole, a note of doubt never does."""
 
 _TIME = "%Y%m%dT%H%M%S%fZ"
 _FILE_NAME = re.compile(
     r"(?P<number>\d{6,})\.(?P<feed>[a-z]+)\.(?P<app_id>[\w-]+)\.(?P<region>[\w-]+)\.(?P<limit>\d{1,3})"
-    r"\.(?P<requested_at>\d{8}T\d{12}Z)\.(?P<state>intent|answer|in_doubt)",
+    r"\.(?P<requested_at>\d{8}T\d{12}Z)\.(?P<state>intent|answer|in_doubt|callback|lookup)",
     re.ASCII,
 )
 _DRAIN_ID = re.compile(r"(?P<started_at>\d{8}T\d{12}Z)-[0-9a-f]{8}", re.ASCII)
@@ -69,6 +71,13 @@ def file_name(pull: Pull, state: State) -> str:
     return f"{number}.{pull.feed}.{pull.sms_sdk_app_id}.{pull.region}.{pull.limit}.{requested_at}.{state}"
 
 
+def loaded_state(pull: Pull) -> State:
+    """Return the state in which a pull is archived."""
+    if pull.channel != "queue":
+        return cast("State", pull.channel)
+    return "in_doubt" if pull.in_doubt else "answer"
+
+
 def state_of(name: str) -> str:
     """Return the state that a file's name ends with."""
     return name.rpartition(".")[2]
@@ -91,6 +100,7 @@ def parse_name(drain_id: str, name: str) -> Pull:
         limit=int(parts["limit"]),
         requested_at=parse_time(parts["requested_at"]),
         error=INTERRUPTED,
+        channel=parts["state"] if parts["state"] in ("callback", "lookup") else "queue",
     )
 
 

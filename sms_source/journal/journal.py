@@ -217,7 +217,7 @@ class Journal:
 
     def _loaded_members(self, drain_id: str, load_id: str) -> Iterator[Member]:
         for member, pull in self._members(drain_id):
-            state: file_format.State = "in_doubt" if pull.in_doubt else "answer"
+            state = file_format.loaded_state(pull)
             # What was not renamed has the reserved room behind its body.
             content = member.content if state_of(member.name) == state else encode(pull)
             yield member._replace(name=file_name(pull, state), content=content, load_id=load_id)

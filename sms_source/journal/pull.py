@@ -18,9 +18,11 @@ class Pull:
     requested_at, answered_at: UTC; `answered_at` is None when no answer came.
     request_id: the API's id of the request; None when no answer told it.
     error: None for an answered pull; otherwise why its outcome is unknown.
-    records: the records handed out, decoded, those of a broken answer that came whole among them (see `sms_source.api.answers.Answer`).
+    records: the records handed out, decoded, also those that a broken answer brought whole (see `sms_source.api.answers.Answer`).
     body: of the answer, byte for byte.
     load_id: dlt's id of the package that loaded the pull first; None when it is not known to be loaded.
+    channel: how the records came: `queue`, `callback` or `lookup`. Only the first is a pull of the ledger's.
+    record_ids: of the records; None for `<pull_id>/<position>`.
     """
 
     pull_id: str
@@ -35,6 +37,8 @@ class Pull:
     records: list[Any] = field(default_factory=list, repr=False)
     body: bytes = field(default=b"", repr=False)
     load_id: str | None = None
+    channel: str = "queue"
+    record_ids: list[str] | None = None
 
     def answered(self, answer: Answer, body: bytes) -> "Pull":
         """Return the pull with the answer that has just arrived."""
@@ -59,11 +63,6 @@ class Pull:
     def drain_id(self) -> str:
         """The drain that the pull belongs to."""
         return self.pull_id.partition("/")[0]
-
-    @property
-    def channel(self) -> str:
-        """How the records came."""
-        return "queue"
 
     @property
     def in_doubt(self) -> bool:

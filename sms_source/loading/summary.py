@@ -86,7 +86,16 @@ class Summary:
         A run without replies tells the newest one that was ever loaded, so that its age can be watched.
         """
         newest = self.newest_reply or (self.newest_ever and datetime.fromisoformat(self.newest_ever))
-        counts = ("requests", "pulls", "replies", "receipts", "rejected", "in_doubt", "at_risk", "rate_limited")
+        counts = (
+            "requests",
+            "pulls",
+            "replies",
+            "receipts",
+            "rejected",
+            "in_doubt",
+            "at_risk",
+            "rate_limited",
+        )
         return {
             **{name: self.total(name) for name in counts},
             "requests_per_second": self.requests_per_second,

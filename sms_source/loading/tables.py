@@ -116,10 +116,11 @@ def to_tables(
     for feed in feeds:
         own = [pull for pull in pulls if pull.feed == feed.name]
         records[feed.name] = _records(feed, own, new_columns.setdefault(feed.name, set()), rejected, load_id)
-    ledger = pa.Table.from_pylist([_ledger_row(pull) for pull in pulls], PULLS_SCHEMA)
+    queue = [pull for pull in pulls if pull.channel == "queue"]
+    ledger = pa.Table.from_pylist([_ledger_row(pull) for pull in queue], PULLS_SCHEMA)
     misfits = pa.Table.from_pylist(rejected, REJECTED_SCHEMA)
     if load_id is not None:
-        ledger = ledger.append_column(_LOAD_ID, pa.array([p.load_id or load_id for p in pulls], pa.string()))
+        ledger = ledger.append_column(_LOAD_ID, pa.array([p.load_id or load_id for p in queue], pa.string()))
         by_pull = {pull.pull_id: pull.load_id or load_id for pull in pulls}
         ids = pa.array([by_pull[row["pull_id"]] for row in rejected], pa.string())
         misfits = misfits.append_column(_LOAD_ID, ids)
@@ -201,15 +202,20 @@ def _table(
         return pa.array(values, kind).take(pull_of_row)
 
     pull_ids = of_pull([pull.pull_id for pull in pulls], pa.string())
+    record_ids = pc.binary_join_element_wise(pull_ids, pa.array(positions).cast(pa.string()), "/")
+    if any(pull.record_ids for pull in pulls):
+        own = ((pulls[n].record_ids or [], position) for n, position in zip(numbers, positions, strict=True))
+        given = pa.array([ids[position] if ids else None for ids, position in own], pa.string())
+        record_ids = pc.coalesce(given, record_ids)
     times = fields.field(feed.time_field)
     if not feed.is_time_required:  # 0 says that there is none
         times = pc.if_else(pc.equal(times, 0), pa.scalar(None, pa.int64()), times)
     columns = {
-        feed.record_id: pc.binary_join_element_wise(pull_ids, pa.array(positions).cast(pa.string()), "/"),
+        feed.record_id: record_ids,
         "pull_id": pull_ids,
         "channel": of_pull([pull.channel for pull in pulls], pa.string()),
-        "sms_sdk_app_id": of_pull([pull.sms_sdk_app_id for pull in pulls], pa.string()),
-        "region": of_pull([pull.region for pull in pulls], pa.string()),
+        "sms_sdk_app_id": of_pull([_known(pull.sms_sdk_app_id) for pull in pulls], pa.string()),
+        "region": of_pull([_known(pull.region) for pull in pulls], pa.string()),
         feed.time_field: times.cast(pa.timestamp("s", "UTC")).cast(_UTC),
         **{name: fields.field(name) for name in feed.text_fields},
         "request_id": of_pull([pull.request_id for pull in pulls], pa.string()),
@@ -218,6 +224,11 @@ def _table(
     if feed.keyword_field:
         columns["keyword"] = keywords(fields.field(feed.keyword_field))
     return pa.table({name: columns[name] for name in feed_schema(feed).names}, feed_schema(feed))
+
+
+def _known(name: str) -> str | None:
+    """Return an application or a region; None for `-`, which stands in a file's name where it is not known."""
+    return None if name == "-" else name
 
 
 def _ledger_row(pull: Pull) -> dict[str, Any]:
@@ -242,7 +253,7 @@ def _rejected(pull: Pull, position: int, reason: str, text: str) -> dict[str, An
         "pull_id": pull.pull_id,
         "request_id": pull.request_id,
         "position": position,
-        "sms_sdk_app_id": pull.sms_sdk_app_id,
+        "sms_sdk_app_id": _known(pull.sms_sdk_app_id),
         "reason": reason,
         "record": text,
         "pulled_at": pull.answered_at,
