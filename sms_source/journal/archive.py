@@ -19,7 +19,7 @@ from collections.abc import Iterable, Iterator
 from datetime import timedelta
 from typing import NamedTuple
 
-from sms_source.journal.file_format import format_time, parse_name, parse_time
+from sms_source.journal.file_format import format_time, is_drain_id, parse_name, parse_time
 from sms_source.journal.pull import now
 from sms_source.journal.storage import Storage
 
@@ -92,6 +92,8 @@ def read_bundle(content: bytes) -> Iterator[Member]:
         with zipfile.ZipFile(io.BytesIO(content)) as bundle:
             for member in bundle.infolist():
                 drain_id, _, name = member.filename.partition("/")
+                if not is_drain_id(drain_id):
+                    raise ValueError(f"{drain_id!r} is no drain")
                 parse_name(drain_id, name)
                 yield Member(drain_id, name, bundle.read(member), member.comment.decode())
     except (zipfile.BadZipFile, NotImplementedError, UnicodeDecodeError) as error:
