@@ -9,6 +9,7 @@ import socket
 import ssl
 import subprocess
 import threading
+import traceback
 import tracemalloc
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
@@ -321,3 +322,19 @@ def test_a_compressed_body_fills_no_memory(monkeypatch: pytest.MonkeyPatch, laye
     assert error.body.startswith(AN_ANSWER)
     assert len(error.body) == 1 << 20
     assert peak < 16 << 20
+
+
+def test_nothing_that_a_peer_sends_is_in_an_error_or_its_causes() -> None:
+    """A traceback shows what led to an error, and the library's errors quote the peer."""
+
+    def serve(connection: socket.socket, over: threading.Event) -> None:
+        read_request(connection)
+        connection.sendall(b"\x1b[2J\x1b]0;owned\x07 +8615291990000 ERROR: forged\r\n\r\n")
+
+    with hostile_server(serve) as port:
+        error = failed_pull(f"http://127.0.0.1:{port}")
+    assert (type(error), error.code) == (InDoubtError, "Client.ConnectionReset")
+    shown = "".join(traceback.format_exception(error))
+    assert "\x1b" not in shown
+    assert "15291990000" not in shown
+    assert "forged" not in shown
