@@ -48,8 +48,12 @@ def new_drain_id() -> str:
 
 
 def is_drain_id(name: str) -> bool:
-    """Return whether a name in the journal is a drain's."""
-    return _DRAIN_ID.fullmatch(name) is not None
+    """Return whether a name in the journal is a drain's, of a moment that there is."""
+    parts = _DRAIN_ID.fullmatch(name)
+    try:
+        return parts is not None and bool(parse_time(parts["started_at"]))
+    except ValueError:
+        return False
 
 
 def format_time(moment: datetime) -> str:
