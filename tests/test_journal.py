@@ -370,7 +370,7 @@ def test_an_answer_that_the_journal_refuses_is_in_the_data_directory_and_taken_i
             raise OSError("the store is away")
 
         broken.setattr(LocalReservation, "fill", refuse)
-        with pytest.raises(JournalError, match="It is in .*spill instead"):
+        with pytest.raises(JournalError, match=r"It is in .*spill instead"):
             intent.keep(pull)
     assert Spill(entered.identity.journal_id).is_in_use()
     entered.spill.take_into(entered.storage)
