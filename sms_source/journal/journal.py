@@ -233,7 +233,12 @@ class Journal:
     def _names(self, drain_id: str) -> list[str]:
         """Return the files of pulls in a drain's folder; what is none is set aside."""
         names = []
-        for name in self.storage.names(f"{FOLDER}/{drain_id}"):
+        try:
+            found = self.storage.names(f"{FOLDER}/{drain_id}")
+        except NotADirectoryError:
+            self._set_aside(drain_id, "it is no folder")
+            return []
+        for name in found:
             try:
                 parse_name(drain_id, name)
             except ValueError as error:
