@@ -23,22 +23,22 @@ class InDoubt:
 def read_in_doubt(warehouse: Warehouse) -> InDoubt:
     """`pulls_in_doubt`."""
     total = warehouse.row(
-        "select count(*) as pulls, coalesce(sum(at_risk), 0) as at_risk, "
-        "coalesce(sum(recovered), 0) as recovered from {pulls_in_doubt}"
+        "select count(*) as pulls, cast(coalesce(sum(at_risk), 0) as bigint) as at_risk, "
+        "cast(coalesce(sum(recovered), 0) as bigint) as recovered from {pulls_in_doubt}"
     )
     rows = warehouse.rows(
         "select feed, sms_sdk_app_id, region, requested_at, at_risk, recoverable_until, recovered "
         "from {pulls_in_doubt} order by requested_at desc, pull_id limit %s",
         LISTED,
     )
-    return InDoubt(Listed(total["pulls"], rows), int(total["at_risk"]), int(total["recovered"]))
+    return InDoubt(Listed(total["pulls"], rows), total["at_risk"], total["recovered"])
 
 
 def read_rejected(warehouse: Warehouse, period: Period) -> list[Row]:
     """Why records of the period were rejected: feed, reason, records, and the time of the newest one."""
     return warehouse.rows(
         "select feed, reason, count(*) as records, max(pulled_at) as newest, "
-        "sum(count(*)) over () as total from {rejected_records} "
+        "cast(sum(count(*)) over () as bigint) as total from {rejected_records} "
         "where pulled_at >= %s and pulled_at < %s group by feed, reason order by 3 desc, reason limit %s",
         *period.bounds,
         LISTED,

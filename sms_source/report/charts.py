@@ -34,11 +34,13 @@ def bars(labels: Sequence[str], whole: Sequence[int], part: Sequence[int] | None
 
     def chart(name: str) -> dict[str, Any]:
         fits = 9 if name == "wide" else 4
+        size = 12 if name == "wide" else 11
         step = -(-len(labels) // fits)
         shown = list(labels[::-1][::step]) if part else list(labels)
-        layers = [_bar("whole", "var(--muted)" if part else "var(--accent)")]
+        ticks = min(4, max(1, *whole))
+        layers = [_bar("whole", "var(--muted)" if part else "var(--accent)", ticks)]
         if part:
-            layers.append(_bar("part", "var(--accent)"))
+            layers.append(_bar("part", "var(--accent)", ticks))
         return {
             "height": 200 if name == "wide" else 150,
             "data": {"values": values},
@@ -48,7 +50,7 @@ def bars(labels: Sequence[str], whole: Sequence[int], part: Sequence[int] | None
                     "type": "nominal",
                     "sort": None,
                     "scale": {"paddingInner": 0.25 if len(labels) < 100 else 0.05, "paddingOuter": 0},
-                    "axis": {"values": shown, "labelAngle": 0, "labelOverlap": True, "labelFlush": False},
+                    "axis": {"values": shown, "labelAngle": 0, "labelOverlap": False, "labelFontSize": size},
                 }
             },
             "layer": layers,
@@ -57,8 +59,8 @@ def bars(labels: Sequence[str], whole: Sequence[int], part: Sequence[int] | None
     return _drawn(chart)
 
 
-def _bar(field: str, color: str) -> dict[str, Any]:
-    axis = {"tickCount": 4, "tickMinStep": 1, "format": "~s"}
+def _bar(field: str, color: str, ticks: int) -> dict[str, Any]:
+    axis = {"tickCount": ticks, "format": "~s"}
     return {
         "mark": {"type": "bar", "color": color},
         "encoding": {"y": {"field": field, "type": "quantitative", "stack": None, "axis": axis}},
@@ -125,5 +127,7 @@ def _drawn(chart: Any) -> Markup:
             "config": _CONFIG,
         }
         svg = vl_convert.vegalite_to_svg(specification, vl_version=_VERSION, allowed_base_urls=[])
-        drawings.append(svg.replace("<svg ", f'<svg aria-hidden="true" focusable="false" data-width="{name}" ', 1))
+        drawings.append(
+            svg.replace("<svg ", f'<svg aria-hidden="true" focusable="false" data-width="{name}" ', 1)
+        )
     return Markup("".join(drawings))  # noqa: S704 - of numbers, dates and the page's own words

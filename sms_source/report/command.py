@@ -1,6 +1,7 @@
 """The subcommand `report`: its options, and what it prints. Needs nothing but a dlt pipeline."""
 
 import argparse
+import io
 import os
 import sys
 from pathlib import Path
@@ -27,7 +28,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--full-numbers", action="store_true", help="do not mask phone numbers on the page")
     parser.add_argument(
-        "--csv", metavar="VIEW", help="write this view as CSV to standard output, with full numbers, and no page"
+        "--csv",
+        metavar="VIEW",
+        help="write this view as CSV to standard output, with full numbers, and no page",
     )
 
 
@@ -49,13 +52,14 @@ def run(args: argparse.Namespace, pipeline: dlt.Pipeline, *, time_zone: str = "U
         return
     if sys.stdout.isatty():
         print(  # noqa: T201
-            f"These are people's full phone numbers: send them to a file, ... --csv {args.csv} > {args.csv}.csv",
+            f"These are people's full phone numbers; into a file: --csv {args.csv} > {args.csv}.csv",
             file=sys.stderr,
         )
-    stream = open(sys.stdout.fileno(), "w", encoding="utf-8", errors="replace", newline="", closefd=False)  # noqa: PTH123
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8", errors="replace", newline="")
     try:
-        with stream:
-            export_csv(pipeline, args.csv, stream)
+        export_csv(pipeline, args.csv, sys.stdout)
+        sys.stdout.flush()
     except BrokenPipeError:
         # Whoever reads, such as `head`, has enough; what Python flushes at its end has nowhere to go.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,7 +1,7 @@
 """The page's languages: its sentences, and how each writes numbers, dates and times."""
 
 import json
-from datetime import date, datetime, timedelta, tzinfo
+from datetime import date, datetime, timedelta
 from importlib.resources import files
 
 LANGUAGES = ("en", "zh")
@@ -18,7 +18,7 @@ _SHORT_WEEKDAYS = {
     "zh": ("周一", "周二", "周三", "周四", "周五", "周六", "周日"),
 }
 _UNITS = ((86_400, "%(num)s day", "%(num)s days"), (3_600, "%(num)s hour", "%(num)s hours"))
-_MINUTES = ("%(num)s minute", "%(num)s minutes")
+_MINUTES = ("%(num)s min", "%(num)s min")
 
 
 class Language:
@@ -26,13 +26,14 @@ class Language:
 
     Args:
         code: of `LANGUAGES`.
-        zone: in which times are shown.
+        now: of the page, in the time zone in which it shows times.
     """
 
-    def __init__(self, code: str, zone: tzinfo) -> None:
+    def __init__(self, code: str, now: datetime) -> None:
         self.code = code
         self.tag = _TAGS[code]
-        self.zone = zone
+        self.gap = "" if code == "zh" else " "  # between two sentences
+        self._now = now
         self._sentences: dict[str, str] = {}
         if code != "en":
             text = files(__package__).joinpath(f"{code}.json").read_text(encoding="utf-8")
@@ -65,19 +66,20 @@ class Language:
         """The name of a weekday, from 1 for Monday."""
         return (_SHORT_WEEKDAYS if short else _WEEKDAYS)[self.code][number - 1]
 
-    def day(self, value: date, *, year: bool = True, weekday: bool = False) -> str:
-        """A date; a datetime is one in the zone of this language."""
+    def day(self, value: date, *, weekday: bool = False, year: bool = False) -> str:
+        """A date, with its year if that is another one than the page's; a datetime's is that of the zone."""
         if isinstance(value, datetime):
-            value = value.astimezone(self.zone).date()
+            value = value.astimezone(self._now.tzinfo).date()
+        year = year or value.year != self._now.year
+        name = self.weekday(value.isoweekday(), short=True)
         if self.code == "zh":
-            text = f"{value.year}年" * year + f"{value.month}月{value.day}日"
-            return text + f"（{self.weekday(value.isoweekday(), short=True)}）" * weekday
+            return f"{value.year}年" * year + f"{value.month}月{value.day}日" + f" {name}" * weekday
         text = f"{value.day} {_MONTHS[value.month - 1]}" + f" {value.year}" * year
-        return f"{self.weekday(value.isoweekday(), short=True)} " * weekday + text
+        return f"{name} " * weekday + text
 
-    def moment(self, value: datetime) -> str:
+    def moment(self, value: datetime, *, year: bool = False) -> str:
         """A date and a time, to the minute."""
-        return f"{self.day(value)} {value.astimezone(self.zone):%H:%M}"
+        return f"{self.day(value, year=year)} {value.astimezone(self._now.tzinfo):%H:%M}"
 
     def duration(self, seconds: float) -> str:
         """A length of time, in its largest unit: minutes, hours up to two days, days."""
@@ -90,8 +92,10 @@ class Language:
         count = round(seconds / 60)
         return self.ngettext(*_MINUTES, count) % {"num": count}
 
-    def age(self, value: datetime, now: datetime) -> str:
+    def age(self, value: datetime) -> str:
         """How long ago something was."""
-        if value > now + timedelta(minutes=1):
+        if value > self._now + timedelta(minutes=1):
             return self.gettext("ahead of the clock")
-        return self.gettext("%(time)s ago") % {"time": self.duration((now - value).total_seconds())}
+        if value > self._now - timedelta(minutes=1):
+            return self.gettext("just now")
+        return self.gettext("%(time)s ago") % {"time": self.duration((self._now - value).total_seconds())}

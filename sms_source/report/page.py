@@ -1,32 +1,19 @@
 """The page: the figures in a template that escapes whatever people wrote."""
 
 from dataclasses import dataclass
-from datetime import datetime
 from functools import partial
 from importlib.resources import files
-from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from sms_source.report import charts
+from sms_source.report.campaigns import read_answers, read_campaigns, read_texts
 from sms_source.report.care import InDoubt, Late, read_in_doubt, read_late, read_rejected
-from sms_source.report.figures import (
-    Hours,
-    Listed,
-    OptOuts,
-    Period,
-    Replies,
-    read_answers,
-    read_campaigns,
-    read_hours,
-    read_opt_outs,
-    read_possible_opt_outs,
-    read_replies,
-    read_texts,
-)
+from sms_source.report.figures import Hours, Listed, Period, Replies, read_hours, read_replies
 from sms_source.report.language import Language
-from sms_source.report.people import LONGEST_TEXT, mask, show
+from sms_source.report.opt_outs import OptOuts, read_opt_outs, read_possible_opt_outs
+from sms_source.report.people import mask, show
 from sms_source.report.receipts import BUCKETS, Deliveries, Responses, read_deliveries, read_responses
 from sms_source.report.warehouse import Row, Warehouse
 
@@ -114,11 +101,13 @@ def render(page: Page, period: Period, language: Language, *, dataset: str, full
         dataset=dataset,
         css=Markup(css),  # noqa: S704 - the page's own
         full_numbers=full_numbers,
-        show=lambda text, longest=LONGEST_TEXT: show(text, longest=longest, full_numbers=full_numbers),
+        show=lambda text, longest, own: show(text, longest=longest, full_numbers=full_numbers or not own),
         number=partial(_number, full_numbers=full_numbers),
         category=partial(_category, language=language),
-        last_days=language.ngettext("the last day", "the last %(num)s days", period.days) % {"num": period.days},
-        newest_age=language.age(replies.newest, now) if replies.newest else "",
+        gap=language.gap,
+        last_days=language.ngettext("the last day", "the last %(num)s days", period.days)
+        % {"num": period.days},
+        newest_age=language.age(replies.newest) if replies.newest else "",
         busiest_day=_busiest_day(replies, period, language),
         day_columns=columns,
         buckets=list(zip(_buckets(language), page.responses.buckets, strict=True)) if page.responses else [],
@@ -127,7 +116,7 @@ def render(page: Page, period: Period, language: Language, *, dataset: str, full
 
 
 def _charts(page: Page, period: Period, language: Language) -> dict[str, Markup]:
-    labels = [language.day(day, year=False) for day in period.dates]
+    labels = [language.day(day) for day in period.dates]
     drawn = {}
     if page.replies.total:
         opt_outs = list(page.opt_outs.a_day.values()) if page.opt_outs else None
@@ -146,7 +135,7 @@ def _charts(page: Page, period: Period, language: Language) -> dict[str, Markup]
 
 def _buckets(language: Language) -> list[str]:
     """The groups of response times, by their upper bound."""
-    return [f"≤ {language.duration(bound)}" for bound in BUCKETS]
+    return [language.gettext(label) for label in BUCKETS.values()]
 
 
 def _busiest_day(replies: Replies, period: Period, language: Language) -> str:
@@ -154,15 +143,17 @@ def _busiest_day(replies: Replies, period: Period, language: Language) -> str:
     if not replies.recent:
         return language.gettext("None came in this period.")
     day, most = max(replies.a_day.items(), key=lambda item: (item[1], item[0]))
-    sentence = language.gettext(
-        "%(average)s a day on average. The most, %(most)s, came on %(day)s. Days are of the time zone %(zone)s."
-    )
-    return sentence % {
-        "average": language.number(replies.recent / period.days),
+    sentences = [
+        "The most, %(most)s, came on %(day)s, and %(average)s a day on average.",
+        "Days are of the time zone %(zone)s.",
+    ]
+    values = {
+        "average": language.number(replies.recent / period.days) if replies.recent >= period.days else "<1",
         "most": language.number(most),
-        "day": language.day(day, year=False, weekday=True),
+        "day": language.day(day, weekday=True),
         "zone": str(period.zone),
     }
+    return language.gap.join(language.gettext(sentence) % values for sentence in sentences)
 
 
 def _category(name: str | None, language: Language) -> str:

@@ -4,16 +4,15 @@ import re
 import unicodedata
 from typing import NamedTuple
 
-LONGEST_TEXT = 280
-"""Characters of a reply that are shown."""
-LONGEST_NAME = 80
-"""Characters of a sign, a keyword or a code that are shown."""
-
 _NUMBER = re.compile(r"\+?\d+")
 _NUMBERS_IN_TEXT = re.compile(
     r"\d{7,}"
     r"|\d{2,4}(?:[ -]\d{3,4}){2,}"  # 138-1234-5678, 415 555 2671; no date
 )
+_PILED = re.compile(
+    "([\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]{3})[\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]+"
+)
+"""More than three accents on a letter: no language has them, and they would pile up over other lines."""
 _PSEUDONYM_SHOWN = 12
 
 
@@ -46,13 +45,13 @@ class Shown(NamedTuple):
     left_out: int = 0
 
 
-def show(text: str | None, *, longest: int = LONGEST_TEXT, full_numbers: bool = False) -> Shown:
+def show(text: str | None, *, longest: int, full_numbers: bool = False) -> Shown:
     """What somebody wrote, as it may be shown. Bidirectional text is isolated by the page's `<bdi>`."""
     if not text:
         return Shown("")
     if not full_numbers:
         text = _NUMBERS_IN_TEXT.sub("****", text[: longest * 4]) + text[longest * 4 :]
-    visible = "".join(map(_visible, text[:longest])).strip()
+    visible = _PILED.sub(r"\1", "".join(map(_visible, text[:longest]))).strip()
     return Shown(visible, max(len(text) - longest, 0))
 
 

@@ -6,8 +6,17 @@ from datetime import date
 from sms_source.report.figures import LISTED, Period
 from sms_source.report.warehouse import Row, Warehouse
 
-BUCKETS = (60, 300, 900, 3_600, 21_600, 86_400, 259_200)
-"""The upper bounds of the groups of response times, in seconds; the last one is how long replies are awaited."""
+BUCKETS = {
+    60: "1 min",
+    300: "5 min",
+    900: "15 min",
+    3_600: "1 h",
+    21_600: "6 h",
+    86_400: "24 h",
+    259_200: "3 days",
+}
+"""The upper bounds of the groups of response times, in seconds, and their names; the last one is how long a
+reply is awaited."""
 
 
 @dataclass(frozen=True)
@@ -40,26 +49,26 @@ def read_deliveries(warehouse: Warehouse, period: Period) -> Deliveries:
     """`deliveries`, in the period: by day, and by reason."""
     first, last = period.dates[0], period.dates[-1]
     by_day = warehouse.rows(
-        "select day, sum(messages) as messages, "
-        "sum(case when report_status = 'SUCCESS' then messages else 0 end) as delivered "
+        "select day, cast(sum(messages) as bigint) as messages, "
+        "cast(sum(case when report_status = 'SUCCESS' then messages else 0 end) as bigint) as delivered "
         "from {deliveries} where day between %s and %s group by day",
         *(first, last),
     )
     delivered, failed = dict.fromkeys(period.dates, 0), dict.fromkeys(period.dates, 0)
     for row in by_day:
-        delivered[row["day"]] = int(row["delivered"])
-        failed[row["day"]] = int(row["messages"]) - int(row["delivered"])
+        delivered[row["day"]] = row["delivered"]
+        failed[row["day"]] = row["messages"] - row["delivered"]
     undated = warehouse.row(
-        "select coalesce(sum(messages), 0) as messages from {deliveries} "
+        "select cast(coalesce(sum(messages), 0) as bigint) as messages from {deliveries} "
         "where day is null and report_status <> 'SUCCESS'"
     )
     reasons = warehouse.rows(
-        "select category, meaning, description, sum(messages) as messages from {deliveries} "
+        "select category, meaning, description, cast(sum(messages) as bigint) as messages from {deliveries} "
         "where (day between %s and %s or day is null) and report_status <> 'SUCCESS' "
         "group by category, meaning, description order by 4 desc, description limit %s",
         *(first, last, LISTED),
     )
-    return Deliveries(delivered, failed, int(undated["messages"]), reasons)
+    return Deliveries(delivered, failed, undated["messages"], reasons)
 
 
 @dataclass(frozen=True)
@@ -69,7 +78,8 @@ class Responses:
     buckets: replies by response time, one for each of `BUCKETS`; of all time.
     guesses: of these, replies that more than one message may have caused.
     median, slow: seconds within which half and nine tenths of the replies came; None without any.
-    rates: of the period, by session context, the most people first: delivered, replied and opted out.
+    rates: of the period, by session context, the most people first: delivered, replied, their rate, and
+        opted out.
     """
 
     buckets: list[int]
@@ -106,8 +116,10 @@ def read_responses(warehouse: Warehouse, period: Period) -> Responses:
     )
     up_to = [row[f"bucket_{bound}"] for bound in BUCKETS]
     rates = warehouse.rows(
-        "select session_context, sum(delivered) as delivered, sum(replied) as replied, "
-        "sum(opted_out) as opted_out from {response_rates} where day between %s and %s "
+        "select session_context, cast(sum(delivered) as bigint) as delivered, "
+        "cast(sum(replied) as bigint) as replied, cast(sum(opted_out) as bigint) as opted_out, "
+        "cast(sum(replied) as double precision) / sum(delivered) as rate "
+        "from {response_rates} where day between %s and %s "
         "group by session_context order by 2 desc, session_context limit %s",
         *(period.dates[0], period.dates[-1], LISTED),
     )
@@ -116,11 +128,5 @@ def read_responses(warehouse: Warehouse, period: Period) -> Responses:
         guesses=row["guesses"],
         median=row["median"],
         slow=row["slow"],
-        rates=[
-            {
-                "session_context": rate["session_context"],
-                **{name: int(rate[name]) for name in ("delivered", "replied", "opted_out")},
-            }
-            for rate in rates
-        ],
+        rates=rates,
     )

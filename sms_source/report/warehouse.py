@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import dlt
+from dlt.common.destination.exceptions import SqlClientNotAvailable
 from dlt.destinations.exceptions import DatabaseException
 from dlt.destinations.sql_client import SqlClientBase
-from dlt.common.destination.exceptions import SqlClientNotAvailable
 
 from sms_source.errors import ConfigurationError, SmsSourceError
 
@@ -98,13 +98,14 @@ def open_warehouse(pipeline: dlt.Pipeline) -> Iterator[Warehouse]:
         except SqlClientNotAvailable as error:
             name = pipeline.destination.destination_name if pipeline.destination else "none"
             raise ConfigurationError(
-                f"The destination {name!r} can't be asked by SQL, which the report needs: use duckdb or postgres."
+                f"The destination {name!r} can't be asked by SQL, which the report needs: use duckdb or "
+                "postgres."
             ) from error
         is_duckdb = client.capabilities.sqlglot_dialect == "duckdb"
         if is_duckdb:
             _open_read_only(client, stack)
         else:
-            stack.enter_context(client)
+            stack.enter_context(_connected(client))
         warehouse = Warehouse(client)
         if not warehouse.relations:
             raise ConfigurationError(
@@ -112,6 +113,15 @@ def open_warehouse(pipeline: dlt.Pipeline) -> Iterator[Warehouse]:
                 "or give the name of the dataset into which the replies are loaded."
             )
         yield warehouse
+
+
+@contextmanager
+def _connected(client: SqlClientBase[Any]) -> Iterator[None]:
+    client.open_connection()
+    try:
+        yield
+    finally:
+        client.close_connection()
 
 
 def _open_read_only(client: SqlClientBase[Any], stack: ExitStack) -> None:
@@ -125,7 +135,7 @@ def _open_read_only(client: SqlClientBase[Any], stack: ExitStack) -> None:
             )
         credentials.read_only = True
     try:
-        stack.enter_context(client)
+        stack.enter_context(_connected(client))
     except Exception as error:
         if "Could not set lock on file" in str(error) or "being used by another process" in str(error):
             raise SmsSourceError(
