@@ -13,7 +13,7 @@ from markupsafe import Markup
 WIDTHS = {"wide": 760, "narrow": 340}
 """Pixels of a chart, with its labels, by the name of its class in the page."""
 
-_VERSION = "6.1"
+_VERSION = "5.20"
 """Of Vega-Lite: the scheme of these charts."""
 _LABEL = {"labelColor": "var(--soft)", "labelFont": "inherit", "labelFontSize": 12, "title": None}
 _CONFIG = {

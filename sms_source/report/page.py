@@ -20,6 +20,16 @@ from sms_source.report.warehouse import Row, Warehouse
 OF_RECEIPTS = ("deliveries", "reply_attributions", "response_rates")
 """Views that need receipts."""
 
+CATEGORIES = {
+    "carrier_error": "Carrier error",
+    "invalid_number": "Invalid number",
+    "shutdown": "Phone switched off or suspended",
+    "blocklist": "On a blocklist",
+    "frequency": "Too many messages",
+}
+"""The names of Tencent Cloud's categories of failures."""
+OTHER_CATEGORY = "Other reason"
+
 
 @dataclass(frozen=True)
 class Page:
@@ -103,7 +113,7 @@ def render(page: Page, period: Period, language: Language, *, dataset: str, full
         full_numbers=full_numbers,
         show=lambda text, longest, own: show(text, longest=longest, full_numbers=full_numbers or not own),
         number=partial(_number, full_numbers=full_numbers),
-        category=partial(_category, language=language),
+        category=lambda name: _(CATEGORIES.get(name, OTHER_CATEGORY)),
         gap=language.gap,
         last_days=language.ngettext("the last day", "the last %(num)s days", period.days)
         % {"num": period.days},
@@ -154,18 +164,6 @@ def _busiest_day(replies: Replies, period: Period, language: Language) -> str:
         "zone": str(period.zone),
     }
     return language.gap.join(language.gettext(sentence) % values for sentence in sentences)
-
-
-def _category(name: str | None, language: Language) -> str:
-    """The name of one of Tencent Cloud's categories of failures."""
-    names = {
-        "carrier_error": "Carrier error",
-        "invalid_number": "Invalid number",
-        "shutdown": "Phone switched off or suspended",
-        "blocklist": "On a blocklist",
-        "frequency": "Too many messages",
-    }
-    return language.gettext(names.get(name or "", "Other reason"))
 
 
 def _number(row: Row, *, full_numbers: bool) -> str:

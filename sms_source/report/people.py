@@ -29,7 +29,7 @@ def mask(number: str | None, country_code: str | None) -> str:
     prefix = f"+{country_code}" if country_code and number.startswith(f"+{country_code}") else ""
     national = number[len(prefix) :].lstrip("+")
     shown = max(len(national) - 4, 0)
-    tail = min(4, shown // 2)
+    tail = min(4, (shown + 1) // 2)
     head = min(3, shown - tail)
     return f"{prefix}{national[:head]}****{national[len(national) - tail :]}"
 
