@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import dlt
+import duckdb
 import pytest
 
 from sms_source.report import write_report
 from tests.report import data
-from tests.views.warehouse import TABLES, Row, Warehouse
+from tests.views.warehouse import Row, Warehouse
 
 STORIES: dict[str, Callable[[], dict[str, list[Row]]]] = {
     "story": lambda: data.story(1_500),
@@ -39,10 +40,17 @@ class Reported:
         write_report(self.pipeline, path, **{"now": data.NOW, **options})
         return path.read_text(encoding="utf-8")
 
+    def fill(self, tables: dict[str, list[Row]]) -> None:
+        """Adds rows."""
+        with duckdb.connect(str(self.database)) as connection:
+            for table, rows in tables.items():
+                places = ", ".join(["?"] * len(rows[0]))
+                values = [list(row.values()) for row in rows]
+                insert = f"insert into sms.{table} ({', '.join(rows[0])}) values ({places})"
+                connection.executemany(insert, values)
+
     def query(self, sql: str, *, read_only: bool = True) -> list[tuple[Any, ...]]:
         """Rows of a query, in UTC."""
-        import duckdb
-
         with duckdb.connect(str(self.database), read_only=read_only) as connection:
             connection.execute("set timezone = 'UTC'")
             return connection.execute(sql).fetchall()
@@ -59,7 +67,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     def make(story: str, tables: tuple[str, ...]) -> Path:
         path = folder / f"{story}-{len(tables)}.duckdb"
         if not path.exists():
-            warehouse = Warehouse(dlt.destinations.duckdb(str(path)), *tables)
+            warehouse = Warehouse(dlt.destinations.duckdb(str(path)), *tables, folder=path.with_suffix(""))
             data.fill(warehouse, STORIES[story]())
         return path
 
@@ -76,10 +84,7 @@ def reported(made: Callable[..., Path], own_folders: Path) -> Report:
             shutil.copy(made(story, tables), path)
         else:
             shutil.copy(made("empty", tables), path)
-            warehouse = object.__new__(Warehouse)
-            warehouse.tables = tables or tuple(TABLES)
-            warehouse.pipeline = Reported(path).pipeline
-            warehouse.fill(**rows)
+            Reported(path).fill(rows)
         return Reported(path)
 
     return report
