@@ -1,10 +1,18 @@
 """How an answer's body is read."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
-from sms_source.api.answers import Answer, NotAnAnswerError, Unreadable, parse_answer, record_texts
+from sms_source.api.answers import (
+    Answer,
+    NotAnAnswerError,
+    Unreadable,
+    parse_answer,
+    record_texts,
+    whole_records,
+)
 from sms_source.feeds import REPLIES
 
 
@@ -127,3 +135,68 @@ def test_the_careful_way_reads_what_the_quick_way_reads() -> None:
     quick = parse_answer(REPLIES, body(json.dumps(records)))
     careful = parse_answer(REPLIES, body(json.dumps([*records, float("nan")])))
     assert careful.records[:-1] == quick.records == records
+
+
+CUT = body('[{"a": "]}\\""}, {"b": [1, {"c": "x,"}]}, {"d": 退订}, {"e": NaN}]', ', "Later": [1]')
+
+
+@pytest.mark.parametrize("cut", range(len(CUT) + 1))
+def test_what_is_whole_in_a_body_that_broke_off_is_read(cut: int) -> None:
+    """Wherever it was cut: the records that came whole, each at its place, and no other."""
+    whole = parse_answer(REPLIES, CUT)
+    found = whole_records(REPLIES, CUT[:cut])
+    # Its last bracket ends a record, whether the comma behind it has come or not.
+    ends = [CUT.index(end) + len(end) for end in (b'\\""}', b'"x,"}]}', "退订}".encode(), b"NaN}")]
+    assert len(found.records) == sum(end <= cut for end in ends)
+    assert repr(found.records) == repr(whole.records[: len(found.records)])
+    assert found.request_id == ("r1" if cut >= CUT.index(b'"r1"') + 4 else None)
+    assert found.error is None
+
+
+@pytest.mark.parametrize(
+    ("text", "request_id", "records"),
+    [
+        ("", None, []),
+        ("<html>502 Bad Gateway</html>", None, []),
+        ("[]", None, []),
+        ('{"Response"', None, []),
+        ('{"Response": [{"PullSmsReplyStatusSet": [{}]}]}', None, []),
+        ('{"Response": {"PullSmsReplyStatusSet": [{"a": 1}], "Error": {"Code": "x"}}}', None, [{"a": 1}]),
+        ('{"Response": {"PullSmsReplyStatusSet": [{"a": 1}], "RequestId": "r2"}}}}', "r2", [{"a": 1}]),
+        ('{"Response": {"PullSmsReplyStatusSet": {"a": [{}]}, "RequestId": "r2"', "r2", []),
+        ('{"Response": {"Odd" 5, "PullSmsReplyStatusSet": [{"a": 1}, {"PullSms', None, [{"a": 1}]),
+        ('{"Response": {"RequestId": "r\\u001b[2J', None, []),
+        ('{"Response": {"RequestId": "r\\u001b[2J"', "r [2J", []),
+        ('{"Response": {"RequestId": ["r2"], "PullSmsReplyStatusSet": [1, 23', None, [1]),
+    ],
+)
+def test_a_body_that_is_no_answer_gives_what_it_has(
+    text: str, request_id: str | None, records: list[object]
+) -> None:
+    """Also when it is whole, but nothing that the API says."""
+    assert whole_records(REPLIES, text.encode()) == Answer(request_id, records, None)
+
+
+def test_another_feed_has_another_set() -> None:
+    """The parser names no field: the feed does."""
+    other = replace(REPLIES, name="others", result_set="OtherSet")
+    text = b'{"Response": {"OtherSet": [{"a": 1}], "PullSmsReplyStatusSet": [2]}}'
+    assert parse_answer(other, text).records == whole_records(other, text).records == [{"a": 1}]
+    assert record_texts(other, text) == ['{"a": 1}']
+
+
+@pytest.mark.parametrize("code", ["5", "null", '""', "[" * 900 + "]" * 900, '{"a": 1}'])
+def test_an_error_without_a_code_is_no_answer(code: str) -> None:
+    """What nobody can understand is no refusal: records may have left the queue."""
+    with pytest.raises(NotAnAnswerError):
+        parse_answer(REPLIES, f'{{"Response": {{"Error": {{"Code": {code}}}}}}}'.encode())
+
+
+def test_what_an_answer_says_is_clean_when_it_is_read() -> None:
+    """Nobody further down has to remember that a peer wrote it."""
+    hostile = r"\u001b[2Jx\r\nERROR: +8615291990000 \u202e"
+    error = f'{{"Code": "{hostile}", "Message": "{hostile}"}}'
+    text = f'{{"Response": {{"Error": {error}, "RequestId": "{hostile}"}}}}'
+    answer = parse_answer(REPLIES, text.encode())
+    assert answer.error == ("[2Jx ERROR: ***", "[2Jx ERROR: ***")
+    assert answer.request_id == "[2Jx ERROR: +8615291990000"

@@ -15,6 +15,7 @@ from sms_source.errors import InDoubtError, NotExecutedError, PullError, Refused
 from sms_source.feeds import REPLIES
 from sms_source.simulator import SimulatorProcess
 from tests.conftest import APP, a_reply
+from tests.hostile import hostile_server, read_request
 
 
 def credentials(simulator: SimulatorProcess, **fields: str) -> TencentCloudCredentials:
@@ -233,3 +234,63 @@ def test_a_check_takes_no_reply(simulator: SimulatorProcess, client: SmsClient) 
         client.check(REPLIES, "1499999999")
     assert simulator.stats().handed_out == 0
     assert len(client.pull(REPLIES, APP, 100).answer.records) == 1
+
+
+def test_a_look_up_finds_the_records_of_a_number_and_takes_none(
+    simulator: SimulatorProcess, client: SmsClient
+) -> None:
+    """It may be repeated as often as one likes."""
+    now = int(time.time())
+    times = {"here": now - 60, "older": now - 7200}
+    simulator.enqueue(APP, [a_reply(content, ReplyTime=second) for content, second in times.items()])
+    simulator.enqueue(APP, [a_reply("another's", PhoneNumber="+8612000000002", ReplyTime=now - 60)])
+    for _ in range(2):
+        answer, body = client.look_up(REPLIES, APP, a_reply()["PhoneNumber"], now - 3600, now)
+        assert [record["ReplyContent"] for record in answer.records] == ["here"]
+        assert b"here" in body
+    assert len(client.pull(REPLIES, APP, 100).answer.records) == 3
+
+
+@pytest.mark.parametrize(
+    ("answer", "message", "remedy"),
+    [
+        (b"", "had no whole answer; it takes nothing", ""),
+        (
+            b'{"Response": {"Error": {"Code": "AuthFailure.UnauthorizedOperation"}}}',
+            "was refused (AuthFailure",
+            REPLIES.look_up_action,
+        ),
+        (
+            b'{"Response": {"Error": {"Code": "InvalidParameterValue.BeginTimeVerifyFail"}}}',
+            "was refused (Invalid",
+            "at most 7 days",
+        ),
+    ],
+)
+def test_a_look_up_that_fails_frightens_nobody(
+    simulator: SimulatorProcess, answer: bytes, message: str, remedy: str
+) -> None:
+    """Nothing left a queue; and the permission that is missing is its own."""
+
+    def serve(connection: socket.socket, over: threading.Event) -> None:
+        read_request(connection)
+        if answer:
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(answer), answer))
+
+    with (
+        hostile_server(serve) as port,
+        SmsClient(credentials(simulator), endpoint=f"http://127.0.0.1:{port}") as client,
+        pytest.raises(PullError) as caught,
+    ):
+        client.look_up(REPLIES, APP, "+8612000000001", 1, 2)
+    assert str(caught.value).startswith(f"The look-up of replies from application {APP} {message}")
+    assert remedy in caught.value.remedy
+
+
+def test_a_pull_names_its_application_and_feed(simulator: SimulatorProcess, client: SmsClient) -> None:
+    """Of several, somebody has to know which one was refused."""
+    simulator.fail_next("api_error", code="UnauthorizedOperation.RequestPermissionDeny")
+    error = failed_pull(client)
+    assert str(error).startswith(f"The pull of replies from application {APP} was refused, and nothing left")
+    assert "PullSmsReplyStatus to be activated" in error.remedy
+    assert (error.feed, error.sms_sdk_app_id, error.is_configuration) == ("replies", APP, True)

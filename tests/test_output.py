@@ -12,7 +12,7 @@ from sms_source.cli.output import HEARTBEAT_SECONDS, JsonOutput
 from sms_source.loading.summary import Summary
 from sms_source.simulator import SimulatorProcess
 from tests.conftest import APP, Warehouse, a_reply
-from tests.test_load_replies import start_job, wait_until
+from tests.helpers.jobs import start_job, wait_until
 
 Objects = list[dict[str, Any]]
 

@@ -198,7 +198,11 @@ def test_odd_records_are_pushed_as_they_are(simulator: Simulator, receiver: Rece
     simulator.enqueue(APP, [{"ReplyContent": "T"}, "text", {}])
     simulator.enqueue(APP, [None, {"UserReceiveTime": None}, {"UserReceiveTime": 0}], feed=RECEIPTS)
     simulator.wait_for_pushes()
+    simulator.enqueue(APP, [{"ReplyContent": "\ud83d"}])
+    simulator.enqueue(APP, [{"UserReceiveTime": 10**18}, {"UserReceiveTime": 10**12}], feed=RECEIPTS)
+    simulator.wait_for_pushes()
     bodies = [push.body for push in receiver.received]
+    assert bodies[4:] == [{"text": "\ud83d"}, [{"user_receive_time": 10**18}, {"user_receive_time": 10**12}]]
     assert bodies[:3] == [{"text": "T"}, "text", {}]
     assert bodies[3] == [None, {"user_receive_time": None}, {"user_receive_time": "1970-01-01 08:00:00"}]
 

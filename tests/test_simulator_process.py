@@ -97,6 +97,14 @@ class TestProcess:
         for nonsense in ("nonsense", "answer", "_record"):
             assert ask("POST", nonsense)[0] == 404
 
+    def test_it_starts_without_dlt(self) -> None:
+        """The package runs by itself: dlt takes longer to import than all else."""
+        folder = str(Path(__file__).parents[1] / "sms_source")
+        script = f"import sys\nsys.path.insert(0, {folder!r})\nimport simulator.__main__\n"
+        script += "print('dlt' in sys.modules or 'sms_source' in sys.modules)"
+        run = subprocess.run([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, check=True)
+        assert run.stdout == "False\n"
+
     def test_child_dies_with_its_parent(self) -> None:
         """When the parent is killed, the port stops answering: the child exits at the end of its input."""
         script = (

@@ -32,7 +32,6 @@ CHECK_PHONE_NUMBER = "+8610000000000"
 """Asked about by `SmsClient.check`: the form of a Chinese number, in a range that no operator has."""
 
 _UNSENT = {
-    Stage.PREPARING: ("Client.TLS", "no connection to {host} could be prepared"),
     Stage.RESOLVING: ("Client.NameResolution", "the name of {host} can't be resolved"),
     Stage.CONNECTING: ("Client.ConnectionRefused", "no connection to {host}"),
     Stage.PROXY: ("Client.Proxy", "the proxy made no connection to {host}"),
@@ -184,7 +183,8 @@ class SmsClient:
                 is_whole = _read(response, received)
         except (OSError, HTTPError) as error:  # those of requests are OSErrors
             code, message = self._lost(exchange, error, len(received))
-            raise failure(code, message, body=bytes(received)) from error
+            # Without its cause, which quotes what the peer sent, and which --verbose would show.
+            raise failure(code, message, body=bytes(received)) from None
         body = bytes(received)
         if response.status_code != 200:
             message = f"HTTP status {response.status_code} from {self._host}"
@@ -224,19 +224,22 @@ class SmsClient:
     def _lost(self, exchange: Exchange, error: Exception, received: int) -> tuple[str, str]:
         """Code and message of a failure beneath HTTP; how far the request came decides what it means."""
         causes = list(_causes(error))
+        # The system's own words, or OpenSSL's; never an exception's text, which may quote what a peer sent.
+        reasons = [cause.strerror for cause in causes if isinstance(cause, OSError) and cause.strerror]
+        reason = f" ({reasons[0]})" if reasons else ""
         is_late = any(isinstance(cause, TimeoutError) for cause in causes)
         if exchange.stage is Stage.SENT:
             if is_late:
                 return "Client.ReadTimeout", f"no whole answer within {self._timeout:g} s"
             if received:
-                return "Client.TruncatedBody", f"the answer ended after {received} bytes"
-            return "Client.ConnectionReset", f"the connection to {self._host} broke"
+                return "Client.TruncatedBody", f"the answer ended after {received} bytes{reason}"
+            return "Client.ConnectionReset", f"the connection to {self._host} broke{reason}"
         if exchange.stage is Stage.CONNECTING and is_late:
             return "Client.ConnectTimeout", f"no connection to {self._host} in time"
-        if exchange.stage is Stage.PREPARING and isinstance(error, requests.exceptions.InvalidSchema):
-            return "Client.Proxy", str(error)
+        if exchange.stage is Stage.PREPARING:
+            is_proxy = isinstance(error, (requests.exceptions.InvalidSchema, requests.exceptions.InvalidURL))
+            return "Client.Proxy" if is_proxy else "Client.TLS", str(error)
         code, message = _UNSENT[exchange.stage]
-        reason = f": {error}" if exchange.stage is Stage.PREPARING else ""
         return code, message.format(host=self._host) + reason
 
 

@@ -1,6 +1,7 @@
 """From whatever ended a run, one message that a person can act on at three in the morning."""
 
 import errno
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from dlt.common.destination.exceptions import UnknownDestinationModule
 from dlt.common.exceptions import MissingDependencyException
 from dlt.destinations.exceptions import DestinationConnectionError
 from dlt.pipeline.exceptions import PipelineStepFailed
+from tomlkit.exceptions import ParseError
 
 from sms_source.cleaning import redact
 from sms_source.configuration import SECTIONS, SmsSourceConfiguration, not_coerced
@@ -121,33 +123,33 @@ def _leaf(name: str, traces: list[LookupTrace | LookupTraces]) -> list[tuple[str
 
 
 def _not_toml(error: TomlProviderReadException) -> str:
-    """Which file is not TOML, where and why: dlt names the files that it looked for, and no line of some."""
+    """Which file is not TOML, in which line and why; dlt names all the files that it looks for."""
     for path in map(Path, error.full_paths):
+        text = ""
         try:
             text = path.read_text(encoding="utf-8") if path.is_file() else ""
             tomlkit.parse(text)
-        except (OSError, UnicodeError) as reason:
-            return f"{path.absolute()} can't be read: {redact(str(reason))}."
-        except Exception as reason:  # noqa: BLE001 - tomlkit's errors have no base but ValueError and others
-            line = getattr(reason, "line", None) or _line_of(text, type(reason))
+        except ParseError as reason:
+            why = re.sub(r" at line \d+ col \d+$", "", str(reason)).rstrip(".")
             return (
-                f"{path.absolute()}, line {line}, is not TOML: {redact(str(reason))}. Correct it; "
-                "a section may stand in it only once, so that options belong below the one that is there."
+                f"{path.absolute()}, line {_line_of(reason, text)}, is not TOML: {redact(why)}. Correct it; a "
+                "section may stand in it only once: options belong below the one that is there."
             )
+        except (OSError, ValueError) as reason:
+            return f"{path.absolute()} can't be read: {redact(str(reason))}."
     return redact(str(error))
 
 
-def _line_of(text: str, kind: type[Exception]) -> int:
-    """The first line with which the text up to it fails as the whole does."""
+def _line_of(error: ParseError, text: str) -> int:
+    """The line that is wrong. Of a name that is there twice, tomlkit tells only where its section ends."""
     lines = text.splitlines(keepends=True)
     for number in range(1, len(lines) + 1):
         try:
             tomlkit.parse("".join(lines[:number]))
-        except kind:
-            return number
-        except Exception:  # noqa: BLE001, S112 - a value of several lines is not whole yet
-            continue
-    return len(lines)
+        except ParseError as reason:
+            if type(reason) is type(error) is ParseError:
+                return number
+    return int(error.line)
 
 
 def _first_line(error: BaseException) -> str:

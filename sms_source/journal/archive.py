@@ -19,7 +19,7 @@ from collections.abc import Iterable, Iterator
 from datetime import timedelta
 from typing import NamedTuple
 
-from sms_source.journal.file_format import format_time, parse_name, parse_time
+from sms_source.journal.file_format import format_time, is_drain_id, parse_name, parse_time
 from sms_source.journal.pull import now
 from sms_source.journal.storage import Storage
 
@@ -60,8 +60,11 @@ class BundleName(NamedTuple):
         parts = _NAME.fullmatch(name)
         if parts is None:
             raise ValueError(f"{name!r} is no bundle")
-        for moment in (parts["first"], parts["last"]):
-            parse_time(moment)
+        return cls.of(parts)
+
+    @classmethod
+    def of(cls, parts: re.Match[str]) -> "BundleName":
+        """Return what the parts of a name say."""
         return cls(parts["first"], parts["last"], parts["suffix"], int(parts["level"]), parts["load_id"])
 
 
@@ -76,11 +79,7 @@ class Member(NamedTuple):
 
 def is_bundle(name: str) -> bool:
     """Return whether a name is a bundle's."""
-    try:
-        BundleName.parse(name)
-    except ValueError:
-        return False
-    return True
+    return _NAME.fullmatch(name) is not None
 
 
 def read_bundle(content: bytes) -> Iterator[Member]:
@@ -93,6 +92,8 @@ def read_bundle(content: bytes) -> Iterator[Member]:
         with zipfile.ZipFile(io.BytesIO(content)) as bundle:
             for member in bundle.infolist():
                 drain_id, _, name = member.filename.partition("/")
+                if not is_drain_id(drain_id):
+                    raise ValueError(f"{drain_id!r} is no drain")
                 parse_name(drain_id, name)
                 yield Member(drain_id, name, bundle.read(member), member.comment.decode())
     except (zipfile.BadZipFile, NotImplementedError, UnicodeDecodeError) as error:
@@ -107,7 +108,8 @@ class Archive:
 
     def names(self) -> list[BundleName]:
         """Return the bundles, the oldest first."""
-        return [BundleName.parse(name) for name in self._storage.names(FOLDER) if is_bundle(name)]
+        found = (_NAME.fullmatch(name) for name in self._storage.names(FOLDER))
+        return [BundleName.of(parts) for parts in found if parts]
 
     def add(self, members: Iterable[Member], load_id: str) -> None:
         """Write the pulls of a loaded package; when this returns, they are durable.

@@ -51,7 +51,11 @@ def new_drain_id() -> str:
 
 def is_drain_id(name: str) -> bool:
     """Return whether a name in the journal is a drain's."""
-    return _DRAIN_ID.fullmatch(name) is not None
+    parts = _DRAIN_ID.fullmatch(name)
+    try:
+        return parts is not None and bool(parse_time(parts["started_at"]))
+    except ValueError:  # a date that there is not
+        return False
 
 
 def format_time(moment: datetime) -> str:

@@ -25,7 +25,7 @@ from sms_source.errors import JournalLockedError
 
 FILE = "lease"
 LEASE_SECONDS = 15.0
-"""A lease that has not changed for so long is a dead holder's. A living one renews it three times as often."""
+"""A lease that is the same for so long is a dead holder's. A living one renews it three times as often."""
 
 
 class Version(NamedTuple):

@@ -156,7 +156,7 @@ class ObjectStorage:
 
     @_as_os_error
     def _read_together(self, paths: list[str]) -> list[bytes | OSError]:
-        keys = [self._files._strip_protocol(path) for path in paths]  # noqa: SLF001 - as cat answers
+        keys = [self._files._strip_protocol(path) for path in paths]  # noqa: SLF001
         found = self._files.cat(keys, on_error="return")
         contents: list[bytes | OSError] = []
         for key in keys:

@@ -34,7 +34,12 @@ class Reader:
     def files(self, drain_id: str) -> Files:
         """Return the files in a drain's folder; what is no pull's is set aside."""
         names = []
-        for name in self._storage.names(f"{FOLDER}/{drain_id}"):
+        try:
+            found = self._storage.names(f"{FOLDER}/{drain_id}")
+        except NotADirectoryError:
+            self.set_aside(drain_id, "it is no folder")
+            return {}
+        for name in found:
             try:
                 parse_name(drain_id, name)
             except ValueError as error:

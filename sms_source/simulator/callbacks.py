@@ -10,16 +10,15 @@ Sources: the pages 短信下发状态通知 and 短信回复 of Tencent's own do
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import random
 import urllib.parse
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import orjson
-
 from .actions import RECEIPTS, REPLIES, feed_of
-from .records import encode
+from .records import decode, encode
 
 _BEIJING = dt.timezone(dt.timedelta(hours=8))
 _REPLY_KEYS = {
@@ -94,10 +93,7 @@ def _checked(url: str) -> str:
 
 def callback_body(feed: str, record: bytes) -> bytes:
     """Return a record of a queue as a callback has it; what is no JSON object stays as it is."""
-    try:
-        values = orjson.loads(record)
-    except orjson.JSONDecodeError:
-        return record
+    values = decode(record)
     if not isinstance(values, dict):
         return record
     return encode(_reply(values) if feed == REPLIES else _receipt(values))
@@ -112,7 +108,10 @@ def _receipt(values: Mapping[str, Any]) -> dict[str, Any]:
     time = receipt.get("user_receive_time")
     if isinstance(time, int):
         # Beijing time without a zone: the documents pair 17:18:37 with 1570526317.
-        receipt["user_receive_time"] = dt.datetime.fromtimestamp(time, _BEIJING).strftime("%Y-%m-%d %H:%M:%S")
+        with contextlib.suppress(ValueError, OverflowError, OSError):  # no year that a calendar has
+            receipt["user_receive_time"] = dt.datetime.fromtimestamp(time, _BEIJING).strftime(
+                "%Y-%m-%d %H:%M:%S"
+            )
     status = receipt.get("report_status")
     if isinstance(status, str):
         receipt["description"] = _SENTENCES.get(status, status)

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from collections import defaultdict, deque
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
-
-import orjson
+from typing import NamedTuple
 
 from .actions import TIME_FIELDS
+from .records import decode
 from .settings import Settings
 
 
@@ -111,19 +109,10 @@ class _History:
 
     def _index(self) -> None:
         for now, records in self._new:
-            for raw, value in zip(records, map(_decoded, records), strict=True):
+            for raw, value in zip(records, map(decode, records), strict=True):
                 if not isinstance(value, dict):
                     continue
                 number, time = value.get("PhoneNumber"), value.get(self._time_field)
                 if isinstance(number, str) and isinstance(time, int):
                     self._by_number[number].append(_Seen(time, now, raw))
         self._new.clear()
-
-
-def _decoded(raw: bytes) -> Any:
-    """Return the value of a record, None if it is not JSON."""
-    with contextlib.suppress(ValueError):
-        return orjson.loads(raw)
-    with contextlib.suppress(ValueError):  # a lone surrogate, an integer over 64 bits
-        return json.loads(raw)
-    return None

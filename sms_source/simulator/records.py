@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import enum
 import json
@@ -157,3 +158,12 @@ def encode(record: Any) -> bytes:
         return orjson.dumps(record)
     except TypeError:  # a lone surrogate, an integer over 64 bits: the standard library writes both
         return json.dumps(record, separators=(",", ":")).encode()
+
+
+def decode(raw: bytes) -> Any:
+    """Return the value of a record, None for what is not JSON as well as for null."""
+    with contextlib.suppress(ValueError):
+        return orjson.loads(raw)
+    with contextlib.suppress(ValueError):  # a lone surrogate, an integer over 64 bits
+        return json.loads(raw)
+    return None

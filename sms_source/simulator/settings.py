@@ -37,17 +37,17 @@ class Settings:
     page_size: int = _setting(
         100, "bounds an answer below its Limit, which makes short pages of a full queue"
     )
-    keep_alive: bool = _setting(default=True, meaning="False announces and makes a close after each answer")
+    keep_alive: bool = _setting(default=True, meaning="false announces and makes a close after each answer")
     clock_skew: float = _setting(0.0, "seconds by which the server's clock is ahead")
     look_up_delay: float = _setting(0.0, "seconds until a look-up shows a record that was enqueued")
     look_up_ends: str = _setting(
         "both", 'which ends of a window belong to it: "both", "begin", "end" or "neither"'
     )
     look_up_consumes: bool = _setting(
-        default=False, meaning="True takes what a look-up found from queue and look-ups alike"
+        default=False, meaning="true takes what a look-up found from queue and look-ups alike"
     )
     look_up_newest_first: bool = _setting(
-        default=False, meaning="the order of a look-up's records; False is that of the queue"
+        default=False, meaning="the order of a look-up's records; false is that of the queue"
     )
     look_up_send_lag: int = _setting(
         0, "seconds before a record's time that a window compares: the send's time"

@@ -21,8 +21,9 @@ _LOOK_UP = {
         where nspname = %s and relkind in ('r', 'v', 'm', 'f', 'p')
     """,
 }
-"""What is in a dataset, by sqlglot's dialect: name, whether it is a view, comment. In these dialects a view is
-made in a transaction and has a comment, which says what it was made from; in others it is made each time."""
+"""What is in a dataset, by sqlglot's dialect: name, whether it is a view, comment. In these dialects a view
+is made in a transaction and has a comment, which says what it was made from; in others it is made each
+time."""
 
 
 class _Relation(NamedTuple):
@@ -83,8 +84,8 @@ def create_views(
         if found and not (found.is_view and "[sms_source " in found.comment):
             kind = "view" if found.is_view else "table"
             warnings.append(
-                f"The view {name} is not made: a {kind} of that name, which is not the connector's, is in the "
-                f"dataset {client.dataset_name}. Rename or drop it, and the next load makes the view."
+                f"The view {name} is not made: the dataset {client.dataset_name} has a {kind} of that name "
+                "that is not the connector's. Rename or drop it, and the next load makes the view."
             )
             continue
         try:

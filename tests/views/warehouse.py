@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
 from typing import Any
 
 import dlt
@@ -106,16 +107,20 @@ class Warehouse:
         destination: of dlt, configured.
         tables: that the dataset has.
         dataset: its name.
+        folder: for dlt's working directory.
     """
 
-    def __init__(self, destination: Any, *tables: str, dataset: str = "sms") -> None:
+    def __init__(self, destination: Any, *tables: str, dataset: str = "sms", folder: Path) -> None:
         self.tables = tables or tuple(TABLES)
-        self.pipeline = dlt.pipeline("views_test", destination=destination, dataset_name=dataset)
+        self.pipeline = dlt.pipeline(
+            "views_test", pipelines_dir=str(folder / "dlt"), destination=destination, dataset_name=dataset
+        )
 
         @dlt.source(name="contract")
         def contract() -> Iterator[Any]:
             for name in self.tables:
-                empty = pa.schema(list(TABLES[name].items())).empty_table()
+                fields = [pa.field(*item, nullable=item[0] != KEYS[name]) for item in TABLES[name].items()]
+                empty = pa.schema(fields).empty_table()
                 yield dlt.resource([empty], name=name, primary_key=KEYS[name], write_disposition="merge")
 
         self.pipeline.run(contract())
