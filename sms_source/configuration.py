@@ -50,7 +50,7 @@ class Bounds(NamedTuple):
 BOUNDS = {
     "journal_retention_days": Bounds(float, 0, 36_500, "days"),
     "pulls_per_second": Bounds(int, 1, 1_000),
-    "pull_workers": Bounds(int, 1, 256),
+    "pull_workers": Bounds(int, 1, settings.MAX_PULL_WORKERS),
     "pull_limit": Bounds(int, 1, settings.MAX_PULL_LIMIT),
     "pull_timeout": Bounds(float, 0.1, 3_600, "seconds"),
 }

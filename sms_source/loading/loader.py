@@ -107,7 +107,9 @@ class Loader:
         self._dataset = dataset_name
         self._pipeline = pipeline_name
         self._progress = progress
-        self._concurrency = Concurrency(options.pull_workers)
+        self._concurrency = Concurrency(
+            options.pull_workers, options.pulls_per_second * len(options.pull_feeds)
+        )
         self._round: Round | None = None
         self._engine: Engine | None = None
         self._stack = ExitStack()
