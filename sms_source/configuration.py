@@ -6,6 +6,7 @@ import json
 import os
 import re
 from collections.abc import Iterable, Iterator
+from dataclasses import field
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -14,6 +15,7 @@ from dlt.common.configuration import configspec
 from dlt.common.configuration.container import Container
 from dlt.common.configuration.specs import BaseConfiguration
 from dlt.common.configuration.specs.pluggable_run_context import PluggableRunContext
+from dlt.common.typing import TSecretStrValue
 
 from sms_source import settings
 from sms_source.credentials import TencentCloudCredentials
@@ -42,6 +44,9 @@ class SmsSourceConfiguration(BaseConfiguration):
     api_language: str = settings.API_LANGUAGE
     journal_url: str = settings.JOURNAL_URL
     journal_retention_days: float = settings.JOURNAL_RETENTION_DAYS
+    journal_encryption_key: Any | None = field(default=None, repr=False)  # a string or a list, as above
+    pseudonym_key: TSecretStrValue | None = field(default=None, repr=False)
+    tables_retention_days: float | None = None
     pulls_per_second: int = settings.MAX_PULLS_PER_SECOND
     pull_workers: int = settings.PULL_WORKERS
     pull_limit: int = settings.MAX_PULL_LIMIT
@@ -55,6 +60,13 @@ class SmsSourceConfiguration(BaseConfiguration):
         self.sms_sdk_app_ids = _app_ids(self.sms_sdk_app_ids)
         self.pull_feeds = [self.pull_feeds] if isinstance(self.pull_feeds, str) else list(self.pull_feeds)
         self.journal_url = _absolute(self.journal_url)
+        days, key = self.tables_retention_days, self.pseudonym_key
+        _expect("tables_retention_days", days, "more than 0", days is None or 0 < days <= 36_500)
+        if key is not None and len(key) < settings.LEAST_KEY_CHARACTERS:
+            raise ConfigurationError(
+                f"pseudonym_key has {len(key)} characters; expected at least {settings.LEAST_KEY_CHARACTERS} "
+                "random ones, such as `openssl rand -base64 32` prints."
+            )
         _expect(
             "api_region",
             self.api_region,
