@@ -36,6 +36,9 @@ are 600 kB."""
 JOURNAL_URL = "sms_journal"
 JOURNAL_RETENTION_DAYS = 7.0
 
+LEAST_KEY_CHARACTERS = 16
+"""Of `pseudonym_key`: a shorter one could be guessed."""
+
 JOURNAL_WAIT_SECONDS = 10.0
 """Seconds to wait for another user of the journal to end."""
 

@@ -13,6 +13,7 @@ so that a run lists only what is not loaded, whatever the archive holds.
 import itertools
 import logging
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from itertools import chain
@@ -23,6 +24,8 @@ from sms_source.errors import JournalError
 from sms_source.journal import file_format
 from sms_source.journal.archive import FOLDER as ARCHIVE
 from sms_source.journal.archive import Archive, is_bundle
+from sms_source.journal.encrypted_storage import EncryptedStorage, check_keys
+from sms_source.journal.encryption import Keys
 from sms_source.journal.file_format import encode, file_name
 from sms_source.journal.identity import Identity, Owner, claim, load_identity, note, refuse_another
 from sms_source.journal.pull import Pull, now
@@ -40,19 +43,29 @@ class Journal:
     Args:
         url: a folder, or the URL of an object store.
         wait_seconds: to wait for another user to end.
+        keys: that its files are encrypted with; without any, they are in clear.
         storage: where it is; by default what the URL names.
 
     Raises:
-        ConfigurationError: the URL is of a kind that is not supported, or another version wrote the journal.
+        ConfigurationError: the URL is of a kind that is not supported; or, on entering, another version wrote
+            the journal, or it holds files of a key that is not among the keys.
         JournalLockedError: on entering, when another process, or thread, holds the journal.
         OSError: the storage fails.
     """
 
-    def __init__(self, url: str, *, wait_seconds: float = 0.0, storage: Storage | None = None) -> None:
-        self.storage = storage or open_storage(url)
+    def __init__(
+        self,
+        url: str,
+        *,
+        wait_seconds: float = 0.0,
+        keys: Keys | None = None,
+        storage: Storage | None = None,
+    ) -> None:
+        self.storage = EncryptedStorage(storage or open_storage(url), keys or Keys())
         self.archive = Archive(self.storage)
         self._reader = Reader(self.storage)
         self._wait_seconds = wait_seconds
+        self._key_ids: list[str] = []
         self._identity: Identity | None = None
         self._spill: Spill | None = None
         self._seen: dict[str, str] = {}
@@ -66,7 +79,8 @@ class Journal:
         self.storage.acquire(self._wait_seconds)
         try:
             self._identity = load_identity(self.storage)
-            self._spill = Spill(self._identity.journal_id)
+            self._key_ids = check_keys(self.storage, self._identity.keys)
+            self._spill = Spill(self._identity.journal_id, self.storage.keys)
         except BaseException:
             self.storage.release()
             raise
@@ -98,6 +112,7 @@ class Journal:
             ConfigurationError: it feeds another pipeline, destination or dataset.
         """
         self._identity = claim(self.storage, self.identity, owner)
+        self.note(keys=self._key_ids)  # before the first file that is encrypted with one
         self.spill.take_into(self.storage)
 
     def refuse_another(self, owner: Owner) -> None:
@@ -106,6 +121,7 @@ class Journal:
 
     def open_drain(self) -> "JournalDrain":
         """Begin a drain, with nothing in it."""
+        self.note(keys=self._key_ids)
         return JournalDrain(self.storage, self.spill, file_format.new_drain_id())
 
     def unloaded(self) -> list[str]:
@@ -159,7 +175,8 @@ class Journal:
         drains: dict[str, Files] = {}
         for item in items:
             if is_bundle(item):
-                self.archive.add_bundle(f"{FOLDER}/{item}", load_id)
+                with suppress(FileNotFoundError):  # it could not be read, and was set aside
+                    self.archive.add_bundle(f"{FOLDER}/{item}", load_id)
                 continue
             files = self._reader.files(item)
             if fingerprint(item, files) == self.fingerprint(item):

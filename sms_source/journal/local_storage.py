@@ -93,7 +93,7 @@ class LocalStorage:
         with open(descriptor, "rb") as file:
             return file.read()
 
-    def read_many(self, paths: list[str]) -> Iterator[bytes | OSError]:
+    def read_many(self, paths: list[str]) -> Iterator[bytes | OSError | ValueError]:
         for path in paths:
             try:
                 yield self.read(path)

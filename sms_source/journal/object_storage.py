@@ -149,7 +149,7 @@ class ObjectStorage:
         """Return the object's bytes."""
         return bytes(self._files.cat_file(self._path(path)))
 
-    def read_many(self, paths: list[str]) -> Iterator[bytes | OSError]:
+    def read_many(self, paths: list[str]) -> Iterator[bytes | OSError | ValueError]:
         """Yield each object's bytes, or why it can't be read, in the order of the paths."""
         for start in range(0, len(paths), READ_TOGETHER):
             yield from self._read_together([self._path(p) for p in paths[start : start + READ_TOGETHER]])

@@ -82,15 +82,17 @@ class Reader:
         )
         self._storage.move(f"{folder}/{path}", f"unreadable/{path}")
 
-    def _best(self, drain_id: str, names: list[str], first: bytes | OSError) -> tuple[Member, Pull]:
+    def _best(
+        self, drain_id: str, names: list[str], first: bytes | OSError | ValueError
+    ) -> tuple[Member, Pull]:
         """Return the file that counts of one pull's files, of which the first is read, and the pull."""
         pull = parse_name(drain_id, names[0])
-        content: bytes | OSError | None = first
+        content: bytes | OSError | ValueError | None = first
         for name in list(names):
             try:
                 if content is None:
                     content = self._storage.read(f"{FOLDER}/{drain_id}/{name}")
-                elif isinstance(content, OSError):
+                elif isinstance(content, (OSError, ValueError)):
                     raise content
                 pull = file_format.decode(parse_name(drain_id, name), content)
                 return Member(drain_id, name, content, ""), pull

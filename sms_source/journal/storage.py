@@ -45,7 +45,7 @@ class Storage(Protocol):
     def read(self, path: str) -> bytes:
         """Return the file's bytes. Raises `FileNotFoundError`."""
 
-    def read_many(self, paths: list[str]) -> Iterator[bytes | OSError]:
+    def read_many(self, paths: list[str]) -> Iterator[bytes | OSError | ValueError]:
         """Yield each file's bytes, or why it can't be read, in the order of the paths."""
 
     def names(self, folder: str) -> list[str]:

@@ -13,6 +13,7 @@ from dlt.common.destination import AnyDestination
 from sms_source import settings
 from sms_source.configuration import SECTIONS, SmsSourceConfiguration, check_names
 from sms_source.journal.journal import Journal
+from sms_source.journal.opening import open_journal
 from sms_source.loading import last_run
 from sms_source.loading.keeping import as_found
 from sms_source.loading.rounds import Round
@@ -135,7 +136,7 @@ class Loader:
     ) -> Summary:
         """Do what `load` does, but begin no other drain after `longest` seconds."""
         last_run.check(self._pipeline, self._options)
-        journal = Journal(self._options.journal_url, wait_seconds=settings.JOURNAL_WAIT_SECONDS)
+        journal = open_journal(self._options)
         with as_found(), journal:
             target = target_of(self._destination, journal.identity.journal_id)
             owner = owner_of(target, self._pipeline, self._dataset)
