@@ -146,9 +146,11 @@ class _Handler(BaseHTTPRequestHandler):
             return
         time.sleep(proxy.delay)
         headers = dict(self.headers)
-        condition = [f"{name}: {value}" for name, value in headers.items() if name.lower() in _CONDITIONS]
+        condition = "".join(
+            f"{name}: {value}" for name, value in headers.items() if name.lower() in _CONDITIONS
+        )
         if condition:
-            proxy.conditional.append((self.command, self.path, *condition))
+            proxy.conditional.append((self.command, self.path, condition))
         if condition and proxy.conditions == "refused":
             self._answer(501, {}, _NOT_IMPLEMENTED)
             return
