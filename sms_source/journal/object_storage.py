@@ -43,7 +43,7 @@ def _as_os_error(method: F) -> F:
     def call(*args: Any, **kwargs: Any) -> Any:
         try:
             return method(*args, **kwargs)
-        except OSError:
+        except (OSError, JournalError):
             raise
         except Exception as error:
             raise OSError(f"{type(error).__name__}: {error}") from error
