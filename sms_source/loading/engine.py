@@ -73,8 +73,12 @@ class Engine:
         source = self._source(extraction)
         self._hints.hint(source, given_again=given_again)
         forget_credentials()
-        info = self.pipeline.run(source)
-        info.raise_on_failed_jobs()
+        try:
+            info = self.pipeline.run(source)
+            info.raise_on_failed_jobs()
+        except BaseException:
+            self._directory.forget_failure()
+            raise
         self._directory.forget_rows()
         return info.loads_ids[-1] if info.loads_ids else None
 
