@@ -31,7 +31,7 @@ from sms_source.pulling.report import DrainReport
 logger = logging.getLogger(__name__)
 
 
-@dlt.source(name="sms_source", spec=SmsSourceConfiguration)
+@dlt.source(name="sms_source", section="sms_source", spec=SmsSourceConfiguration)
 def sms_source(
     sms_sdk_app_ids: Union[str, list[str]] = dlt.config.value,
     credentials: TencentCloudCredentials = dlt.secrets.value,
@@ -133,6 +133,7 @@ def _tables(
             drain,
             feeds=options.pull_feeds,
             fit=destination.fit,
+            pseudonym_key=options.pseudonym_key,
             report=told,
             is_bounded=not replay,
         )
