@@ -113,8 +113,8 @@ check: install ## format, lint, types, dependencies, workflows, the examples, an
 	@if test -x $(VENV)/bin/hadolint; then $(VENV)/bin/hadolint pipelines/container/Containerfile; fi
 	@# The unit's program is where this checkout is, and not in /opt.
 	@set -e; command -v systemd-analyze >/dev/null || exit 0; \
-	folder=$$(mktemp -d); trap 'rm -rf "$$folder"' EXIT; unit=tencent-sms-replies.service; \
-	sed "s|/opt/tencent-sms-replies|$$(pwd)|" pipelines/systemd/$$unit >"$$folder/$$unit"; \
+	folder=$$(mktemp -d); trap 'rm -rf "$$folder"' EXIT; unit=tencent-sms.service; \
+	sed "s|/opt/tencent-sms/bin|$$(pwd)/$(VENV)/bin|" pipelines/systemd/$$unit >"$$folder/$$unit"; \
 	systemd-analyze verify "$$folder/$$unit"
 	@rm -rf dist
 	$(VENV)/bin/python -m build --no-isolation --outdir dist . >dist.log 2>&1 || { cat dist.log; rm dist.log; exit 1; }
@@ -154,7 +154,7 @@ constraints: ## makes the constraints files anew (needs Python 3.10 and 3.11)
 		$$pip install -q --upgrade --upgrade-strategy eager --only-binary=:all: -c "$$3" ".[dev,test-s3,bench]"; \
 		{ \
 			echo "# Made by \`make constraints\`, with $$($$2 -V): $$4."; \
-			$$pip freeze -q --all --exclude pip --exclude tencent-sms-replies; \
+			$$pip freeze -q --all --exclude pip --exclude dlt-tencent-sms; \
 		} >"$$folder/pins"; \
 		cp "$$folder/pins" "$$1"; \
 	}; \

@@ -1,4 +1,4 @@
-"""What people answer to SMS sent through Tencent Cloud, from destructive queues into a warehouse, exactly once.
+"""What people answer to SMS sent through Tencent Cloud: from queues into a warehouse, exactly once.
 
     summary = sms_source.load()
 
@@ -54,7 +54,7 @@ _WITH_ARROW = {"check": "sms_source.loading.checking", "sms_source": "sms_source
 
 
 def __getattr__(name: str) -> Any:
-    """Import what needs Arrow when it is asked for: a run on empty queues takes no longer than that import."""
+    """Import what needs Arrow when it is asked for: it takes as long as a run on empty queues."""
     if name in _WITH_ARROW:
         return getattr(import_module(_WITH_ARROW[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -8,23 +8,55 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from dlt.common.configuration import configspec
 from dlt.common.configuration.container import Container
+from dlt.common.configuration.exceptions import ConfigValueCannotBeCoercedException
 from dlt.common.configuration.specs import BaseConfiguration
 from dlt.common.configuration.specs.pluggable_run_context import PluggableRunContext
 from dlt.common.typing import TSecretStrValue
 
 from sms_source import settings
+from sms_source.cleaning import without_keys
 from sms_source.credentials import TencentCloudCredentials
 from sms_source.errors import ConfigurationError
+from sms_source.feeds import FEEDS, REPLIES
 
 SECTIONS = ("sources", "sms_source")
 
 _APP_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _REGION = re.compile(r"[a-z0-9-]{1,64}")
+
+
+class Bounds(NamedTuple):
+    """From where to where a number may be, both included."""
+
+    kind: type[int] | type[float]
+    least: float
+    most: float
+    unit: str = ""
+
+    def __str__(self) -> str:
+        """What is expected."""
+        number = "a whole number" if self.kind is int else "a number"
+        return f"{number} from {self.least:g} to {self.most:g}{self.unit and f' {self.unit}'}"
+
+    def hold(self, value: Any) -> bool:
+        """Whether `value` is such a number; a boolean is none, and neither is infinity or NaN."""
+        is_number = isinstance(value, (int, self.kind)) and not isinstance(value, bool)
+        return is_number and self.least <= value <= self.most
+
+
+BOUNDS = {
+    "journal_retention_days": Bounds(float, 0, 36_500, "days"),
+    "pulls_per_second": Bounds(int, 1, 1_000),
+    "pull_workers": Bounds(int, 1, settings.MAX_PULL_WORKERS),
+    "pull_limit": Bounds(int, 1, settings.MAX_PULL_LIMIT),
+    "pull_timeout": Bounds(float, 0.1, 3_600, "seconds"),
+}
+"""Of each option that is a number: it has no other check."""
 
 
 @configspec
@@ -39,6 +71,7 @@ class SmsSourceConfiguration(BaseConfiguration):
     # dlt takes a field for required by its type, whatever its default; its own specs are written so.
     credentials: TencentCloudCredentials = None  # type: ignore[assignment]
     sms_sdk_app_ids: Any = None  # a string or a list of them: dlt has no such type
+    pull_feeds: Any = REPLIES.name  # likewise
     api_region: str = settings.API_REGION
     api_endpoint: str = settings.API_ENDPOINT
     api_language: str = settings.API_LANGUAGE
@@ -51,14 +84,18 @@ class SmsSourceConfiguration(BaseConfiguration):
     pull_workers: int = settings.PULL_WORKERS
     pull_limit: int = settings.MAX_PULL_LIMIT
     pull_timeout: float = settings.PULL_TIMEOUT
-    pull_feeds: Any = "replies"  # a string or a list of them, as above
+    create_views: bool = True
+    opt_out_words: Any = ""  # likewise
+    views_time_zone: str = "UTC"
 
     __section__ = "sms_source"
 
     def on_resolved(self) -> None:
         """Checks and normalizes what was given."""
         self.sms_sdk_app_ids = _app_ids(self.sms_sdk_app_ids)
-        self.pull_feeds = [self.pull_feeds] if isinstance(self.pull_feeds, str) else list(self.pull_feeds)
+        self.pull_feeds = _feeds(self.pull_feeds)
+        words = 'opt-out words, such as ["LEAVE"]'
+        self.opt_out_words = [w for w in _names("opt_out_words", self.opt_out_words or [], words) if w]
         self.journal_url = _absolute(self.journal_url)
         days, key = self.tables_retention_days, self.pseudonym_key
         _expect("tables_retention_days", days, "more than 0", days is None or 0 < days <= 36_500)
@@ -71,45 +108,64 @@ class SmsSourceConfiguration(BaseConfiguration):
             "api_region",
             self.api_region,
             "a region such as 'ap-guangzhou'",
-            _REGION.fullmatch(self.api_region),
+            _REGION.fullmatch(str(self.api_region)),
         )
         _expect(
             "api_language", self.api_language, "'en-US' or 'zh-CN'", self.api_language in ("en-US", "zh-CN")
         )
         _check_endpoint(self.api_endpoint)
-        _expect(
-            "journal_retention_days",
-            self.journal_retention_days,
-            "0 or more",
-            self.journal_retention_days >= 0,
-        )
-        _expect("pulls_per_second", self.pulls_per_second, "1 or more", self.pulls_per_second >= 1)
-        _expect("pull_workers", self.pull_workers, "from 1 to 256", 1 <= self.pull_workers <= 256)
-        limits = f"from 1 to {settings.MAX_PULL_LIMIT}"
-        _expect("pull_limit", self.pull_limit, limits, 1 <= self.pull_limit <= settings.MAX_PULL_LIMIT)
-        _expect("pull_timeout", self.pull_timeout, "more than 0 seconds", self.pull_timeout > 0)
+        for option, bounds in BOUNDS.items():
+            value = getattr(self, option)
+            _expect(option, value, str(bounds), bounds.hold(value))
+
+
+def not_coerced(error: ConfigValueCannotBeCoercedException) -> ConfigurationError:
+    """The error of a value that dlt could not make the option's type; shown only if it is one of ours."""
+    if bounds := BOUNDS.get(error.field_name):
+        return _wrong(error.field_name, error.field_value, str(bounds))
+    expected = getattr(error.hint, "__name__", str(error.hint))
+    return ConfigurationError(
+        f"{error.field_name} in dlt's configuration is not of the type {expected}: correct it."
+    )
 
 
 def _expect(option: str, value: Any, expected: str, holds: Any) -> None:
     if not holds:
-        raise ConfigurationError(
-            f"{option} is {value!r}; expected {expected}. Set it in [{'.'.join(SECTIONS)}]."
-        )
+        raise _wrong(option, value, expected)
 
 
-def _app_ids(value: Any) -> list[str]:
-    """The application ids as a list of distinct strings; one may be given by itself."""
-    expected = 'application ids of the SMS console, such as ["1400006666"]'
+def _wrong(option: str, value: Any, expected: str) -> ConfigurationError:
+    shown = without_keys(repr(value), 120)  # somebody may have pasted one into the wrong place
+    return ConfigurationError(f"{option} is {shown}; expected {expected}. Set it in [{'.'.join(SECTIONS)}].")
+
+
+def _names(option: str, value: Any, expected: str) -> list[str]:
+    """The distinct names of a list, which may be JSON; a name may be given by itself."""
     given = value
     if isinstance(value, str) and value.lstrip().startswith("["):
         try:
             given = json.loads(value)
-        except ValueError:
-            _expect("sms_sdk_app_ids", value, expected, holds=False)
+        except (ValueError, RecursionError):
+            _expect(option, value, expected, holds=False)
     given = given if isinstance(given, (list, tuple)) else [given]
-    app_ids = list(dict.fromkeys(str(app_id).strip() for app_id in given))
+    return list(dict.fromkeys(str(name).strip() for name in given))
+
+
+def _app_ids(value: Any) -> list[str]:
+    """The application ids."""
+    expected = 'application ids of the SMS console, such as ["1400006666"]'
+    app_ids = _names("sms_sdk_app_ids", value, expected)
     _expect("sms_sdk_app_ids", value, expected, app_ids and all(map(_APP_ID.fullmatch, app_ids)))
     return app_ids
+
+
+def _feeds(value: Any) -> list[str]:
+    """The names of the feeds to drain."""
+    expected = f"a list of {', '.join(map(repr, FEEDS))}"
+    feeds = _names("pull_feeds", value, expected)
+    _expect("pull_feeds", value, f"{expected}: without any, nothing would be drained", feeds)
+    _expect("pull_feeds", value, expected, FEEDS.keys() >= set(feeds))
+    return feeds
 
 
 def _absolute(journal_url: str) -> str:
@@ -122,10 +178,16 @@ def _absolute(journal_url: str) -> str:
 
 
 def _check_endpoint(endpoint: str) -> None:
-    url = urlsplit(endpoint)
-    whole = url.hostname and url.path in ("", "/") and not (url.query or url.fragment or url.username)
     expected = f"https:// and a host, such as {settings.API_ENDPOINT!r}"
-    _expect("api_endpoint", endpoint, expected, url.scheme in ("http", "https") and whole)
+    shown = re.sub(r"//.*@", "//***@", endpoint, flags=re.DOTALL)  # a user's name and password
+    try:
+        url = urlsplit(endpoint)
+        whole = url.hostname and url.port != 0 and url.path in ("", "/")
+        bare = endpoint.isprintable() and " " not in endpoint and not re.search(r"[?#@]", endpoint)
+    except ValueError:
+        _expect("api_endpoint", shown, expected, holds=False)
+        return
+    _expect("api_endpoint", shown, expected, url.scheme in ("http", "https") and whole and bare)
     loopback = "https:// (http:// would send people's answers in the clear; it is for a loopback address)"
     _expect("api_endpoint", endpoint, loopback, url.scheme == "https" or _is_loopback(url.hostname or ""))
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import os
+import re
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
@@ -163,9 +164,20 @@ def _whole(place: str, values: Mapping[str, Any]) -> Any:
     """The SDK's object of the keys in `values`, without the blanks around them; None when there are none.
 
     Raises:
-        ConfigurationError: there is only a part of them, and nobody can want another account's instead.
+        ConfigurationError: there is only a part of them, and nobody can want another account's instead; or
+            one of them can be no key.
     """
     secret_id, secret_key, token = (str(values.get(field) or "").strip() for field in Keys._fields)
+    for field, value in zip(Keys._fields, (secret_id, secret_key, token), strict=True):
+        if value.startswith("<") and value.endswith(">"):
+            raise ConfigurationError(
+                f"{field} in {place} is still the example's placeholder: put the real one in its place. "
+                "Keys are made on https://console.cloud.tencent.com/cam/capi"
+            )
+        if re.search(r"[^!-~]", value):
+            raise ConfigurationError(
+                f"{field} in {place} has blanks or characters in it that no key has: copy it once more."
+            )
     if secret_id and secret_key:
         return sdk.Credential(secret_id, secret_key, token or None)
     if secret_id or secret_key or token:

@@ -68,7 +68,29 @@ REPLIES = Feed(
     keyword_field="ReplyContent",
 )
 
-FEEDS = {feed.name: feed for feed in (REPLIES,)}
+RECEIPTS = Feed(
+    name="receipts",
+    record="receipt",
+    record_id="receipt_id",
+    action="PullSmsSendStatus",
+    look_up_action="PullSmsSendStatusByPhoneNumber",
+    result_set="PullSmsSendStatusSet",
+    time_field="UserReceiveTime",
+    text_fields=(
+        "PhoneNumber",
+        "CountryCode",
+        "SubscriberNumber",
+        "SerialNo",
+        "ReportStatus",
+        "Description",
+        "SessionContext",
+    ),
+    required_fields=frozenset({"PhoneNumber", "ReportStatus"}),
+    # Of a message that failed, the time's meaning is not documented.
+    is_time_required=False,
+)
+
+FEEDS = {feed.name: feed for feed in (REPLIES, RECEIPTS)}
 """By name."""
 
 

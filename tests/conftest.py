@@ -9,8 +9,8 @@ import dlt
 import pytest
 from hypothesis import settings
 
-from pipelines import load_replies
 from sms_source import DrainReport, sms_source
+from sms_source.cli import job as main_job
 from sms_source.simulator import SimulatorProcess
 
 APP = "1400006666"
@@ -111,12 +111,14 @@ def warehouse(own_folders: Path) -> Warehouse:
 
 
 @pytest.fixture
-def job(capfd: pytest.CaptureFixture[str]) -> Job:
+def job(capfd: pytest.CaptureFixture[str]) -> Iterator[Job]:
     """Runs the main job; returns its exit status, output and errors."""
+    umask = os.umask(0o022)
 
     def run(*arguments: str) -> tuple[int, str, str]:
         capfd.readouterr()
-        status = load_replies.main(list(arguments))
+        status = main_job(list(arguments))
         return status, *capfd.readouterr()
 
-    return run
+    yield run
+    os.umask(umask)

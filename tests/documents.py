@@ -12,7 +12,10 @@ from unittest.mock import patch
 import dlt
 import dlt.destinations
 
-from sms_source.errors import CATALOGUE, ConfigurationError, InDoubtError, NotExecutedError, RefusedError
+from sms_source.api.catalogue import CATALOGUE
+from sms_source.cli.explain import FAILED, WRONG_CONFIGURATION
+from sms_source.errors import ConfigurationError, InDoubtError, NotExecutedError, RefusedError
+from sms_source.feeds import FEEDS
 from sms_source.loading import destinations
 from tests.test_destinations import decide, new_destination
 
@@ -20,21 +23,23 @@ DOCS = Path(__file__).resolve().parents[1] / "docs"
 
 KINDS = {
     NotExecutedError: "Not executed: nothing left the queue, and the job pulls again",
-    InDoubtError: "In doubt: up to `pull_limit` replies may have left the queue without arriving",
+    InDoubtError: "In doubt: up to `pull_limit` records may have left the queue without arriving",
     RefusedError: "Refused: nothing left the queue, and nothing will until somebody acts",
 }
 
 
 def errors() -> Iterator[str]:
-    """A table for each kind of error, a row for each remedy."""
+    """A table for each kind of error, a row for each remedy, with the exit status of a run that it ends."""
+    actions = " or ".join(f"`{feed.action}`" for feed in FEEDS.values())
     for kind, title in KINDS.items():
-        yield from (f"### {title}", "", "| code | what to do |", "|---|---|")
-        codes: dict[str, list[str]] = {}
+        yield from (f"### {title}", "", "| code | what to do | exit status |", "|---|---|---|")
+        codes: dict[tuple[str, int], list[str]] = {}
         for code, failure in CATALOGUE.items():
             if failure.kind is kind:
-                codes.setdefault(failure.remedy, []).append(f"`{code}`")
-        for remedy, its_codes in codes.items():
-            yield f"| {', '.join(its_codes)} | {remedy} |"
+                status = WRONG_CONFIGURATION if failure.is_configuration else FAILED
+                codes.setdefault((failure.remedy, status), []).append(f"`{code}`")
+        for (remedy, status), its_codes in codes.items():
+            yield f"| {', '.join(its_codes)} | {remedy.replace('{action}', actions)} | {status} |"
         yield ""
 
 

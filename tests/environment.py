@@ -9,7 +9,7 @@ from pathlib import Path
 import tomlkit
 
 ROOT = Path(__file__).resolve().parents[1]
-PROJECT = "tencent-sms-replies"
+PROJECT = "dlt-tencent-sms"
 BUILD = ("hatchling", "editables")
 
 

@@ -12,8 +12,10 @@ import pytest
 from sms_source.api.client import SmsClient
 from sms_source.credentials import TencentCloudCredentials
 from sms_source.errors import InDoubtError, NotExecutedError, PullError, RefusedError
+from sms_source.feeds import REPLIES
 from sms_source.simulator import SimulatorProcess
 from tests.conftest import APP, a_reply
+from tests.hostile import hostile_server, read_request
 
 
 def credentials(simulator: SimulatorProcess, **fields: str) -> TencentCloudCredentials:
@@ -34,7 +36,7 @@ def client(simulator: SimulatorProcess) -> Iterator[SmsClient]:
 def failed_pull(client: SmsClient) -> PullError:
     """The error of a pull that fails."""
     with pytest.raises(PullError) as caught:
-        client.pull(APP, 100)
+        client.pull(REPLIES, APP, 100)
     return caught.value
 
 
@@ -43,11 +45,11 @@ def test_a_pull_returns_the_records_and_the_body_as_it_came(
 ) -> None:
     """The body goes into the journal, so it must be what was sent."""
     simulator.enqueue(APP, [b'{"ReplyContent":  "\\u9000\xe8\xae\xa2"}', a_reply()])
-    answer, body = client.pull(APP, 1)
+    answer, body = client.pull(REPLIES, APP, 1)
     assert answer.records == [{"ReplyContent": "退订"}]
     assert b'{"ReplyContent":  "\\u9000\xe8\xae\xa2"}' in body
-    assert len(client.pull(APP, 100).answer.records) == 1
-    assert client.pull(APP, 100).answer.records == []
+    assert len(client.pull(REPLIES, APP, 100).answer.records) == 1
+    assert client.pull(REPLIES, APP, 100).answer.records == []
 
 
 @pytest.mark.parametrize("fault", ["content_type", "gzip", "trickle", "close_after"])
@@ -57,9 +59,9 @@ def test_an_odd_but_whole_answer_is_an_answer(
     """A charset in the content type, compression, slowness, a connection that is closed: none is an error."""
     simulator.enqueue(APP, [a_reply()])
     simulator.fail_next(fault, seconds=0.2)
-    assert len(client.pull(APP, 100).answer.records) == 1
+    assert len(client.pull(REPLIES, APP, 100).answer.records) == 1
     time.sleep(0.1)  # a request that crosses the news of a closed connection is in doubt, and rightly so
-    assert client.pull(APP, 100).answer.records == []
+    assert client.pull(REPLIES, APP, 100).answer.records == []
 
 
 @pytest.mark.parametrize(
@@ -217,18 +219,78 @@ def test_an_expired_token_is_renewed_for_the_next_pull(simulator: SimulatorProce
     found = TencentCloudCredentials.from_sdk_credential(Rotating())
     with SmsClient(found, endpoint=simulator.url) as client:
         simulator.set_token("first")
-        client.pull(APP, 1)
+        client.pull(REPLIES, APP, 1)
         simulator.set_token("second")
         assert failed_pull(client).code == "AuthFailure.TokenFailure"
         simulator.enqueue(APP, [a_reply()])
-        assert len(client.pull(APP, 1).answer.records) == 1
+        assert len(client.pull(REPLIES, APP, 1).answer.records) == 1
 
 
 def test_a_check_takes_no_reply(simulator: SimulatorProcess, client: SmsClient) -> None:
     """Network, signature, permission and application id are proved, and the queue is as it was."""
     simulator.enqueue(APP, [a_reply()])
-    client.check(APP)
+    client.check(REPLIES, APP)
     with pytest.raises(RefusedError, match="SdkAppIdNotExist"):
-        client.check("1499999999")
+        client.check(REPLIES, "1499999999")
     assert simulator.stats().handed_out == 0
-    assert len(client.pull(APP, 100).answer.records) == 1
+    assert len(client.pull(REPLIES, APP, 100).answer.records) == 1
+
+
+def test_a_look_up_finds_the_records_of_a_number_and_takes_none(
+    simulator: SimulatorProcess, client: SmsClient
+) -> None:
+    """It may be repeated as often as one likes."""
+    now = int(time.time())
+    times = {"here": now - 60, "older": now - 7200}
+    simulator.enqueue(APP, [a_reply(content, ReplyTime=second) for content, second in times.items()])
+    simulator.enqueue(APP, [a_reply("another's", PhoneNumber="+8612000000002", ReplyTime=now - 60)])
+    for _ in range(2):
+        answer, body = client.look_up(REPLIES, APP, a_reply()["PhoneNumber"], now - 3600, now)
+        assert [record["ReplyContent"] for record in answer.records] == ["here"]
+        assert b"here" in body
+    assert len(client.pull(REPLIES, APP, 100).answer.records) == 3
+
+
+@pytest.mark.parametrize(
+    ("answer", "message", "remedy"),
+    [
+        (b"", "had no whole answer; it takes nothing", ""),
+        (
+            b'{"Response": {"Error": {"Code": "AuthFailure.UnauthorizedOperation"}}}',
+            "was refused (AuthFailure",
+            REPLIES.look_up_action,
+        ),
+        (
+            b'{"Response": {"Error": {"Code": "InvalidParameterValue.BeginTimeVerifyFail"}}}',
+            "was refused (Invalid",
+            "at most 7 days",
+        ),
+    ],
+)
+def test_a_look_up_that_fails_frightens_nobody(
+    simulator: SimulatorProcess, answer: bytes, message: str, remedy: str
+) -> None:
+    """Nothing left a queue; and the permission that is missing is its own."""
+
+    def serve(connection: socket.socket, over: threading.Event) -> None:
+        read_request(connection)
+        if answer:
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(answer), answer))
+
+    with (
+        hostile_server(serve) as port,
+        SmsClient(credentials(simulator), endpoint=f"http://127.0.0.1:{port}") as client,
+        pytest.raises(PullError) as caught,
+    ):
+        client.look_up(REPLIES, APP, "+8612000000001", 1, 2)
+    assert str(caught.value).startswith(f"The look-up of replies from application {APP} {message}")
+    assert remedy in caught.value.remedy
+
+
+def test_a_pull_names_its_application_and_feed(simulator: SimulatorProcess, client: SmsClient) -> None:
+    """Of several, somebody has to know which one was refused."""
+    simulator.fail_next("api_error", code="UnauthorizedOperation.RequestPermissionDeny")
+    error = failed_pull(client)
+    assert str(error).startswith(f"The pull of replies from application {APP} was refused, and nothing left")
+    assert "PullSmsReplyStatus to be activated" in error.remedy
+    assert (error.feed, error.sms_sdk_app_id, error.is_configuration) == ("replies", APP, True)

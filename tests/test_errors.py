@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import pickle
-import subprocess
-import sys
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sms_source import errors
+from sms_source.api.catalogue import CATALOGUE, error_for, meaning_of
+from sms_source.cleaning import clean, clean_request_id, redact
 from sms_source.errors import (
-    CATALOGUE,
     ConfigurationError,
     InDoubtError,
     JournalError,
@@ -21,10 +19,10 @@ from sms_source.errors import (
     PullError,
     RefusedError,
     SmsSourceError,
-    error_for,
-    look_up,
-    redact,
+    decisive,
+    is_configuration,
 )
+from sms_source.feeds import FEEDS
 
 PAGE_CODES = [
     "FailedOperation.FailResolvePacket",
@@ -45,9 +43,17 @@ PAGE_CODES = [
     "UnauthorizedOperation.RequestIpNotInWhitelist",
     "UnauthorizedOperation.RequestPermissionDeny",
     "UnauthorizedOperation.SdkAppIdIsDisabled",
+    "UnauthorizedOperation.SerivceSuspendDueToArrears",
     "UnauthorizedOperation.ServiceSuspendDueToArrears",
     "UnauthorizedOperation.SmsSdkAppIdVerifyFail",
     "UnsupportedOperation",
+]
+
+LOOK_UP_CODES = [
+    "InvalidParameterValue.BeginTimeVerifyFail",
+    "InvalidParameterValue.EndTimeVerifyFail",
+    "InvalidParameterValue.InvalidStartTime",
+    "MissingParameter",
 ]
 
 COMMON_CODES = [
@@ -97,6 +103,7 @@ CLIENT_KINDS = {
     "Client.NameResolution": NotExecutedError,
     "Client.Proxy": NotExecutedError,
     "Client.TLS": NotExecutedError,
+    "Client.BodyTooLarge": InDoubtError,
     "Client.ConnectionReset": InDoubtError,
     "Client.HTTPStatus": InDoubtError,
     "Client.Interrupted": InDoubtError,
@@ -104,6 +111,25 @@ CLIENT_KINDS = {
     "Client.NotJSON": InDoubtError,
     "Client.ReadTimeout": InDoubtError,
     "Client.TruncatedBody": InDoubtError,
+}
+
+
+# Refused, and no later run can be luckier: somebody has to change the configuration or the account.
+CONFIGURATION_FAMILIES = {"AuthFailure", "UnauthorizedOperation", "UnsupportedOperation"}
+CONFIGURATION_CODES = {
+    "InvalidAction",
+    "InvalidParameter",
+    "InvalidParameterValue",
+    "InvalidParameterValue.SdkAppIdNotExist",
+    "IpInBlacklist",
+    "IpNotInWhitelist",
+    "LimitExceeded",
+    "NoSuchProduct",
+    "NoSuchVersion",
+    "ResourceNotFound",
+    "ResponseSizeLimitExceeded",
+    "UnsupportedProtocol",
+    "UnsupportedRegion",
 }
 
 
@@ -120,12 +146,14 @@ def documented_kind(code: str) -> type[PullError]:
     return RefusedError
 
 
-@pytest.mark.parametrize("code", sorted({*PAGE_CODES, *COMMON_CODES}))
+@pytest.mark.parametrize("code", sorted({*PAGE_CODES, *LOOK_UP_CODES, *COMMON_CODES}))
 def test_documented_code_has_an_entry_of_its_kind_and_a_remedy(code: str) -> None:
     """Every code that Tencent Cloud documents is in the catalogue, with the right kind and a remedy."""
-    kind, remedy = CATALOGUE[code]
+    kind, remedy, is_configuration = CATALOGUE[code]
     assert kind is documented_kind(code)
     assert remedy.endswith(".")
+    needs_a_person = code in CONFIGURATION_CODES or code.partition(".")[0] in CONFIGURATION_FAMILIES
+    assert is_configuration is (kind is RefusedError and needs_a_person)
 
 
 @pytest.mark.parametrize(("code", "kind"), CLIENT_KINDS.items())
@@ -139,7 +167,14 @@ def test_failure_on_the_way_says_whether_the_request_can_have_arrived(
 
 def test_catalogue_holds_nothing_but_the_codes_tested_here() -> None:
     """A code can't enter the catalogue without a decision about its kind in these tests."""
-    assert set(CATALOGUE) == {*PAGE_CODES, *COMMON_CODES, *CLIENT_KINDS, "AuthFailure", "Client"}
+    assert set(CATALOGUE) == {
+        *PAGE_CODES,
+        *LOOK_UP_CODES,
+        *COMMON_CODES,
+        *CLIENT_KINDS,
+        "AuthFailure",
+        "Client",
+    }
 
 
 @pytest.mark.parametrize(
@@ -157,7 +192,7 @@ def test_catalogue_holds_nothing_but_the_codes_tested_here() -> None:
 )
 def test_unknown_code_of_a_known_family_is_treated_like_its_family(code: str, kind: type[PullError]) -> None:
     """A code that Tencent Cloud adds tomorrow inherits kind and remedy from the part before the dot."""
-    assert look_up(code) == look_up(code.partition(".")[0])
+    assert meaning_of(code) == meaning_of(code.partition(".")[0])
     assert type(error_for(code, "", "r-1")) is kind
 
 
@@ -233,7 +268,95 @@ def test_everything_is_caught_by_the_base_class() -> None:
         assert issubclass(kind, PullError)
 
 
-def test_module_needs_only_the_standard_library() -> None:
-    """The catalogue can be read where nothing is installed."""
-    script = f"import runpy; runpy.run_path({errors.__file__!r})"
-    subprocess.run([sys.executable, "-I", "-S", "-c", script], check=True)
+def test_a_remedy_names_the_action_that_was_asked() -> None:
+    """Somebody who opens a permission by an error's text must open the right one."""
+    for feed in FEEDS.values():
+        for action in (feed.action, feed.look_up_action):
+            for code in ("AuthFailure.UnauthorizedOperation", "ActionOffline", "InvalidAction"):
+                assert action in error_for(code, "", action=action).remedy
+    assert not [code for code in CATALOGUE if "{" in error_for(code, "").remedy]
+
+
+def test_error_says_whose_pull_it_was() -> None:
+    """Among several applications and feeds, somebody has to know which one to look at."""
+    error = error_for("UnauthorizedOperation.SdkAppIdIsDisabled", "no", "r-1")
+    error.feed, error.sms_sdk_app_id = "replies", "1400006666"
+    assert str(error).startswith("The pull of replies from application 1400006666 was refused, and nothing")
+    error.is_look_up = True
+    assert str(error).startswith("The look-up of replies from application 1400006666 was refused (Un")
+    twin = pickle.loads(pickle.dumps(error))  # noqa: S301
+    assert (str(twin), twin.is_configuration) == (str(error), True)
+
+
+@pytest.mark.parametrize(
+    ("codes", "decisive_code"),
+    [
+        (["AuthFailure", "UnsupportedRegion"], "AuthFailure"),
+        (["AuthFailure", "Client.ReadTimeout", "UnsupportedRegion"], "Client.ReadTimeout"),
+        (["RequestLimitExceeded", "AuthFailure"], "RequestLimitExceeded"),
+        (["AuthFailure", "Unknown"], "Unknown"),
+    ],
+)
+def test_a_run_that_a_later_one_may_outdo_is_no_configuration_error(
+    codes: list[str], decisive_code: str
+) -> None:
+    """Only when nothing but a change can help may a scheduler give up."""
+    chosen = decisive([error_for(code, "") for code in codes])
+    assert isinstance(chosen, PullError)
+    assert chosen.code == decisive_code
+    assert is_configuration(chosen) is all(CATALOGUE.get(c, meaning_of(c)).is_configuration for c in codes)
+    assert is_configuration(ConfigurationError())
+    assert not is_configuration(JournalError())
+
+
+HOSTILE = "\x1b[2J\x1b]0;owned\x07 ok\r\nERROR: forged\u202e txt \u2066\x00\ud800\u2028end"
+
+
+def test_nothing_that_a_peer_says_drives_a_terminal_or_forges_a_line() -> None:
+    """Escapes, new lines, direction overrides: gone from all that an error is made of."""
+    error = error_for(HOSTILE, HOSTILE, HOSTILE)
+    for text in (error.code, error.message, error.request_id, str(error)):
+        assert text is not None
+        assert text.isprintable()
+        assert "ERROR: forged" in text  # in the middle of a line, where it forges nothing
+    assert all(isinstance(arg, bool) or arg.isprintable() for arg in error.args)
+
+
+WIDE_DIGITS = "".join(chr(0xFF10 + int(digit)) for digit in "15291990000")
+
+
+@pytest.mark.parametrize("number", ["+8615291990000", "+86 152 9199 0000", "152-9199-0000", WIDE_DIGITS])
+def test_a_number_in_groups_or_in_wide_digits_is_a_number(number: str) -> None:
+    """People write their numbers in more than one way."""
+    shown = str(error_for("FailedOperation", f"to {number}!", number))
+    assert number not in shown
+    assert "9199" not in shown
+
+
+@pytest.mark.parametrize(
+    ("as_it_came", "stored"),
+    [
+        ("a0aabda6-cf91-4f3e-a81f-919812345678", "a0aabda6-cf91-4f3e-a81f-919812345678"),
+        ("请求 7 " + "x" * 123, "请求 7 " + "x" * 123),
+        ("x" * 129, "x" * 127 + "…"),
+        ("a\x1b[31m\r\nb", "a [31m b"),
+        ("\x00\ud800", None),
+        ("", None),
+        (5, None),
+        (None, None),
+    ],
+)
+def test_a_request_id_is_stored_as_it_came_unless_it_can_not_be_printed(
+    as_it_came: object, stored: str | None
+) -> None:
+    """Tencent Cloud's support asks for it, so that nothing of a proper one may be masked."""
+    assert clean_request_id(as_it_came) == stored
+
+
+@given(st.text(), st.integers(1, 200))
+def test_cleaning_gives_one_short_printable_line_and_is_done_once(text: str, longest: int) -> None:
+    """Whoever cleans what was cleaned before changes nothing."""
+    line = clean(text, longest)
+    assert len(line) <= longest
+    assert line.isprintable()
+    assert clean(line, longest) == line

@@ -8,6 +8,7 @@ import re
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,7 +18,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pipelines import load_replies
-from sms_source.api.answers import NotAnAnswerError, parse_answer
+from sms_source.api.answers import NotAnAnswerError, parse_answer, whole_records
+from sms_source.feeds import REPLIES
 from sms_source.journal.journal import Journal, Pull
 from sms_source.loading.tables import Tables, to_tables
 from sms_source.simulator import Simulator
@@ -192,7 +194,7 @@ class Way(NamedTuple):
         drain = self.journal.open_drain()
         intent = drain.intend(APP, "ap-guangzhou", 100)
         try:
-            answer = parse_answer(body)
+            answer = parse_answer(REPLIES, body)
         except NotAnAnswerError as error:
             pull = intent.doubted(f"Client.NotJSON: {error}", None, body)
             drain.doubt(pull)
@@ -294,12 +296,40 @@ def test_whatever_an_answer_is_it_is_read_or_in_doubt(way: Way, body: bytes) -> 
     way.walk(body)
 
 
+@FUZZ
+@given(records=records_with_good_ones(), place=st.floats(0, 1))
+def test_each_beginning_of_an_answer_gives_the_first_of_its_records(
+    records: list[bytes], place: float
+) -> None:
+    """However odd they are: what was whole is read as it would have been, and what was not is left out."""
+    body = HEAD + b", ".join(records) + TAIL
+    whole = parse_answer(REPLIES, body)
+    ends = [len(HEAD) + len(b", ".join(records[: n + 1])) for n in range(len(records))]
+    for cut in {round(place * len(body)), *ends, *(end + 1 for end in ends), len(body)}:
+        found = whole_records(REPLIES, body[:cut])
+        assert repr(found.records) == repr(whole.records[: len(found.records)])
+        assert len(found.records) >= sum(end < cut for end in ends)
+        assert found.request_id in (None, whole.request_id)
+    assert repr(whole_records(REPLIES, body)) == repr(whole)
+
+
+@FUZZ
+@given(body=st.binary(max_size=300) | a_broken_body() | odd_object() | odd_value.map(encoded))
+def test_what_is_whole_in_a_body_can_be_asked_of_anything(body: bytes) -> None:
+    """A body that broke off is whatever a network makes of it."""
+    found = whole_records(REPLIES, body)
+    assert found.error is None
+    with suppress(NotAnAnswerError):
+        answer = parse_answer(REPLIES, body)
+        assert (repr(found.records), found.request_id) == (repr(answer.records), answer.request_id)
+
+
 def test_an_answer_with_an_error_and_replies_is_no_refusal() -> None:
     """A pull that "was not executed" leaves no trace: with replies in its answer, it is in doubt and kept."""
     replies = encoded(a_reply("MARK0000"))
     error = b'], "Error": {"Code": "RequestLimitExceeded", "Message": ""}}}'
     with pytest.raises(NotAnAnswerError):
-        parse_answer(HEAD + replies + error)
+        parse_answer(REPLIES, HEAD + replies + error)
 
 
 BIG = 10_000_000

@@ -141,16 +141,16 @@ def test_a_long_queue_is_drained_in_one_run(
     ("variables", "status", "message"),
     [
         ({"CREDENTIALS__SECRET_KEY": ""}, 2, "secret_key"),
-        ({"CREDENTIALS__SECRET_KEY": "wrong-key-0123456789abcdefghij"}, 1, "AuthFailure.SignatureFailure"),
-        ({"CREDENTIALS__SECRET_ID": "AKIDunknown"}, 1, "AuthFailure.SecretIdNotFound"),
-        ({"SMS_SDK_APP_IDS": '["1499999999"]'}, 1, "SdkAppIdNotExist"),
+        ({"CREDENTIALS__SECRET_KEY": "wrong-key-0123456789abcdefghij"}, 2, "AuthFailure.SignatureFailure"),
+        ({"CREDENTIALS__SECRET_ID": "AKIDunknown"}, 2, "AuthFailure.SecretIdNotFound"),
+        ({"SMS_SDK_APP_IDS": '["1499999999"]'}, 2, "SdkAppIdNotExist"),
         ({"SMS_SDK_APP_IDS": "[1400006666"}, 2, "sms_sdk_app_ids is '[1400006666'"),
         ({"SMS_SDK_APP_IDS": '["../x"]'}, 2, "sms_sdk_app_ids"),
         ({"SMS_SDK_APP_IDS": ""}, 2, "sms_sdk_app_ids"),
         ({"API_REGOIN": "x"}, 2, "Did you mean 'api_region'?"),
         ({"CREDENTIALS__SECRETKEY": "x"}, 2, "Did you mean 'secret_key'?"),
         ({"API_REGION": "Mars!"}, 2, "api_region is 'Mars!'"),
-        ({"API_REGION": "eu-mars"}, 1, "UnsupportedRegion"),
+        ({"API_REGION": "eu-mars"}, 2, "UnsupportedRegion"),
         ({"API_ENDPOINT": "http://sms.tencentcloudapi.com"}, 2, "loopback"),
         ({"API_ENDPOINT": "sms.tencentcloudapi.com"}, 2, "expected https://"),
         ({"API_LANGUAGE": "fr"}, 2, "api_language is 'fr'"),
@@ -160,7 +160,7 @@ def test_a_long_queue_is_drained_in_one_run(
         ({"PULLS_PER_SECOND": "0"}, 2, "pulls_per_second is 0"),
         ({"PULL_WORKERS": "0"}, 2, "pull_workers is 0"),
         ({"PULL_LIMIT": "101"}, 2, "pull_limit is 101"),
-        ({"PULL_LIMIT": "many"}, 2, "pull_limit in dlt's configuration is not of the type int"),
+        ({"PULL_LIMIT": "many"}, 2, "pull_limit is 'many'; expected a whole number from 1 to 100"),
         ({"PULL_TIMEOUT": "0"}, 2, "pull_timeout is 0"),
     ],
 )
@@ -191,7 +191,7 @@ def test_wrong_configuration_ends_with_one_clear_message(
     [
         ("UnauthorizedOperation.SmsSdkAppIdVerifyFail", "must belong to the account"),
         ("UnauthorizedOperation.RequestPermissionDeny", "to be activated"),
-        ("UnauthorizedOperation.ServiceSuspendDueToArrears", "settle them"),
+        ("UnauthorizedOperation.ServiceSuspendDueToArrears", "pay them"),
         ("UnauthorizedOperation.RequestIpNotInWhitelist", "allowlist"),
         ("AuthFailure.UnauthorizedOperation", "access management (CAM)"),
     ],
@@ -200,7 +200,7 @@ def test_a_refusal_names_its_remedy(configured: SimulatorProcess, job: Job, code
     """At three in the morning, nobody looks up an error code."""
     configured.fail_next("api_error", code=code)
     status, _, err = job()
-    assert status == 1
+    assert status == 2
     assert code in err
     assert remedy in err
     assert "Traceback" not in err
@@ -341,7 +341,7 @@ def test_check_proves_everything_and_takes_nothing(
     assert out.count("ok  ") == 4
     assert "PullSmsReplyStatusByPhoneNumber" in out
     monkeypatch.setenv("SOURCES__SMS_SOURCE__CREDENTIALS__SECRET_KEY", "x" * 30)
-    assert job("--check")[0] == 1
+    assert job("--check")[0] == 2
     assert configured.stats().handed_out == 0
 
 

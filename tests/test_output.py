@@ -12,7 +12,7 @@ from sms_source.cli.output import HEARTBEAT_SECONDS, JsonOutput
 from sms_source.loading.summary import Summary
 from sms_source.simulator import SimulatorProcess
 from tests.conftest import APP, Warehouse, a_reply
-from tests.test_load_replies import start_job, wait_until
+from tests.helpers.jobs import start_job, wait_until
 
 Objects = list[dict[str, Any]]
 
@@ -54,7 +54,7 @@ def test_the_last_line_is_the_summary_and_each_event_is_an_object(
 @pytest.mark.parametrize(
     ("code", "variables", "arguments", "status", "message"),
     [
-        ("AuthFailure.SignatureFailure", {}, (), 1, "Check that `credentials.secret_key`"),
+        ("AuthFailure.SignatureFailure", {}, (), 2, "Check that `credentials.secret_key`"),
         ("ConfigurationError", {"PULL_LIMIT": "101"}, (), 2, "pull_limit is 101"),
         ("UnknownDestinationModule", {}, ("--destination", "nope"), 2, "'nope'"),
     ],

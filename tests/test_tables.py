@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sms_source.api.answers import parse_answer
+from sms_source.feeds import REPLIES as REPLIES_FEED
 from sms_source.journal.journal import Pull
 from sms_source.loading.tables import Tables, to_tables
 from tests.conftest import a_reply
@@ -28,7 +29,7 @@ def a_pull(records: list[Any] | bytes, number: int = 1, request_id: str | None =
         requested_at=AT,
         answered_at=AT,
         request_id=request_id,
-        records=parse_answer(body).records,
+        records=parse_answer(REPLIES_FEED, body).records,
         body=body,
         **fields,
     )

@@ -9,11 +9,13 @@ their brackets and parsed one by one.
 import json
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import orjson
 
-REPLY_SET = "PullSmsReplyStatusSet"
+from sms_source.cleaning import clean_request_id, redact
+from sms_source.feeds import Feed
 
 # A string that never ends is a token too: to look for its end anew from each quote in it takes for ever.
 _TOKEN = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"?|[\[\]{},:]', re.DOTALL)
@@ -44,40 +46,41 @@ class NotAnAnswerError(ValueError):
     """The body is not an answer of the API: no JSON, or without a `Response`."""
 
 
-def parse_answer(body: bytes) -> Answer:
+def parse_answer(feed: Feed, body: bytes) -> Answer:
     """Reads an answer's body as it came over the wire (UTF-8 JSON).
 
-    An empty set may be `[]`, `null` or absent: all mean that no reply was waiting.
+    An empty set may be `[]`, `null` or absent: all mean that no record was waiting.
 
     Raises:
-        NotAnAnswerError: when the body is not JSON or has no `Response`.
+        NotAnAnswerError: when the body is not JSON or has no `Response`, or is nothing that the API says.
     """
     try:
         document = orjson.loads(body)
     except ValueError:
-        document = _parse_by_brackets(_decode(body))
+        document = _parse_by_brackets(feed, _decode(body))
     response = document.get("Response") if isinstance(document, dict) else None
     if not isinstance(response, dict):
         raise NotAnAnswerError("the answer has no Response")
-    request_id = response.get("RequestId")
-    if not isinstance(request_id, str) or not request_id or not _is_unicode(request_id):
-        request_id = None
+    request_id = clean_request_id(response.get("RequestId"))
     error = response.get("Error")
     if error is not None:
-        if response.get(REPLY_SET):
-            raise NotAnAnswerError(f"the answer has both an Error and a {REPLY_SET}")
+        if response.get(feed.result_set):
+            raise NotAnAnswerError(f"the answer has both an Error and a {feed.result_set}")
         if not isinstance(error, dict):
             raise NotAnAnswerError("the answer's Error is not an object")
-        return Answer(request_id, [], (str(error.get("Code", "")), str(error.get("Message", ""))))
-    records = response.get(REPLY_SET)
+        code, message = error.get("Code"), error.get("Message")
+        if not isinstance(code, str) or not code:
+            raise NotAnAnswerError("the answer's Error has no Code")
+        return Answer(request_id, [], (redact(code), redact(message) if isinstance(message, str) else ""))
+    records = response.get(feed.result_set)
     if records is None:
         records = []
     if not isinstance(records, list):
-        raise NotAnAnswerError(f"the answer's {REPLY_SET} is not a list")
+        raise NotAnAnswerError(f"the answer's {feed.result_set} is not a list")
     return Answer(request_id, records, None)
 
 
-def record_texts(feed: Any, body: bytes) -> list[str]:
+def record_texts(feed: Feed, body: bytes) -> list[str]:
     """The text of each record of an answer, as it came; bytes that are no UTF-8 are escaped.
 
     Raises:
@@ -85,34 +88,47 @@ def record_texts(feed: Any, body: bytes) -> list[str]:
     """
     text = _decode(body)
     response = dict(_members(text, _skip_space(text, 0), len(text)))["Response"]
-    records = dict(_members(text, *response))[REPLY_SET]
-    return [
-        text[i:j].encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-        for i, j in _elements(text, *records)
-    ]
+    records = dict(_members(text, *response))[feed.result_set]
+    return [_as_it_came(text[i:j]) for i, j in _elements(text, *records)]
 
 
-def _is_unicode(text: str) -> bool:
-    """Whether the text can be encoded: a lone surrogate can't."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+def whole_records(feed: Feed, body: bytes) -> Answer:
+    """What is whole in a body that broke off, or that is no answer for another reason; never raises.
+
+    The records are those that `parse_answer` would read at the beginning of the whole body, each at its
+    position. The RequestId is None unless it came whole; there is no error.
+    """
+    text = _decode(body)
+    response = _begun_members(text, _skip_space(text, 0), len(text)).get("Response", (0, 0))
+    members = _begun_members(text, *response)
+    request_id = None
+    with suppress(NotAnAnswerError):
+        request_id = _parse_value(text[slice(*members.get("RequestId", (0, 0)))])
+    i, j = members.get(feed.result_set, (0, 0))
+    records = []
+    if text[i : i + 1] == "[":
+        for k, m in _elements(text, i, j, is_cut=True):
+            if m < len(text) or _is_closed(text[k:m]):
+                records.append(_parse_record(text[k:m]))
+    return Answer(clean_request_id(request_id), records, None)
 
 
 def _decode(body: bytes) -> str:
     return body.decode("utf-8", "surrogateescape").removeprefix("\ufeff")
 
 
-def _parse_by_brackets(text: str) -> Any:
+def _as_it_came(text: str) -> str:
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def _parse_by_brackets(feed: Feed, text: str) -> Any:
     """The document, with each record of the set parsed by itself."""
     outer = dict(_members(text, _skip_space(text, 0), len(text)))
     if "Response" not in outer:
         return {}
     response: dict[str, Any] = {}
     for name, (i, j) in dict(_members(text, *outer["Response"])).items():
-        if name == REPLY_SET and text[i] == "[":
+        if name == feed.result_set and text[i] == "[":
             response[name] = [_parse_record(text[k:m]) for k, m in _elements(text, i, j)]
         else:
             response[name] = _parse_value(text[i:j])
@@ -128,6 +144,10 @@ def _parse_value(text: str) -> Any:
 
 def _parse_record(text: str) -> Any:
     try:
+        return orjson.loads(text)  # as `parse_answer` reads a whole body, above all its numbers
+    except ValueError:
+        pass
+    try:
         return json.loads(text)
     except RecursionError:
         return Unreadable(text, "not JSON: nested too deep")
@@ -140,20 +160,36 @@ def _members(text: str, start: int, end: int) -> Iterator[tuple[str, tuple[int, 
     if text[start : start + 1] != "{":
         raise NotAnAnswerError("the answer is not JSON: an object was expected")
     for i, j in _elements(text, start, end):
-        name = _TOKEN.match(text, i)
-        if name is None or not name.group().startswith('"'):
-            raise NotAnAnswerError("the answer is not JSON: a name was expected")
-        colon = _skip_space(text, name.end())
-        if text[colon : colon + 1] != ":":
-            raise NotAnAnswerError("the answer is not JSON: a colon was expected")
-        yield str(_parse_value(name.group())), (_skip_space(text, colon + 1), j)
+        yield _member(text, i, j)
 
 
-def _elements(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
+def _begun_members(text: str, start: int, end: int) -> dict[str, tuple[int, int]]:
+    """The same of an object that may break off: the last value's span then ends with the text."""
+    members = {}
+    if text[start : start + 1] == "{":
+        for i, j in _elements(text, start, end, is_cut=True):
+            with suppress(NotAnAnswerError):
+                name, span = _member(text, i, j)
+                members[name] = span
+    return members
+
+
+def _member(text: str, start: int, end: int) -> tuple[str, tuple[int, int]]:
+    name = _TOKEN.match(text, start)
+    if name is None or not name.group().startswith('"'):
+        raise NotAnAnswerError("the answer is not JSON: a name was expected")
+    colon = _skip_space(text, name.end())
+    if text[colon : colon + 1] != ":":
+        raise NotAnAnswerError("the answer is not JSON: a colon was expected")
+    return str(_parse_value(name.group())), (_skip_space(text, colon + 1), end)
+
+
+def _elements(text: str, start: int, end: int, *, is_cut: bool = False) -> Iterator[tuple[int, int]]:
     """Span of each element of the array or object that is `text[start:end]`: what its commas part.
 
     What follows its last bracket makes the answer unreadable: a bracket too many must hide no record. Walks
-    over brackets and strings without recursion, so that no depth of nesting stops it.
+    over brackets and strings without recursion, so that no depth of nesting stops it. One that `is_cut` may
+    break off: what is left of its last element is an element, too, and alone ends with the text.
     """
     depth, begin = 0, start + 1
     for token in _TOKEN.finditer(text, start):
@@ -168,10 +204,22 @@ def _elements(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
                 yield begin, begin + len(text[begin:comma].rstrip(_SPACE))
             begin = token.end()
         if depth == 0:
-            if text[token.end() : end].strip(_SPACE):
+            if text[token.end() : end].strip(_SPACE) and not is_cut:
                 raise NotAnAnswerError("the answer is not JSON: a bracket too many")
             return
-    raise NotAnAnswerError("the answer is not JSON: it ends too early")
+    if not is_cut:
+        raise NotAnAnswerError("the answer is not JSON: it ends too early")
+    yield _skip_space(text, begin), len(text)
+
+
+def _is_closed(text: str) -> bool:
+    """Whether the text is an object or array whose last bracket has come; of nothing else can one tell."""
+    depth, end = 0, 0
+    for token in _TOKEN.finditer(text):
+        mark = token.group()[0]
+        depth += (mark in "[{") - (mark in "]}")
+        end = token.end() if mark in "]}" else 0
+    return depth == 0 and end > 0 and not text[end:].strip(_SPACE)
 
 
 def _skip_space(text: str, position: int) -> int:

@@ -8,33 +8,36 @@ retryer sends a failed request twice more: measured.)
 """
 
 import json
-import ssl
 import time
-import traceback
 from collections.abc import Iterator, Mapping
+from functools import partial
 from types import TracebackType
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import requests
-from urllib3.exceptions import (
-    ConnectTimeoutError,
-    HTTPError,
-    NameResolutionError,
-    NewConnectionError,
-    ReadTimeoutError,
-)
+from urllib3.exceptions import HTTPError
 
 from sms_source import settings
 from sms_source.api.answers import Answer, NotAnAnswerError, parse_answer
+from sms_source.api.catalogue import error_for
 from sms_source.api.signing import TC3Auth
+from sms_source.api.transport import CURRENT, DeadlineAdapter, Exchange, Stage
 from sms_source.configuration import SmsSourceConfiguration
 from sms_source.credentials import TencentCloudCredentials
-from sms_source.errors import PullError, error_for
+from sms_source.errors import PullError
 from sms_source.feeds import Feed
 
 CHECK_PHONE_NUMBER = "+8610000000000"
 """Asked about by `SmsClient.check`: the form of a Chinese number, in a range that no operator has."""
+
+_UNSENT = {
+    Stage.RESOLVING: ("Client.NameResolution", "the name of {host} can't be resolved"),
+    Stage.CONNECTING: ("Client.ConnectionRefused", "no connection to {host}"),
+    Stage.PROXY: ("Client.Proxy", "the proxy made no connection to {host}"),
+    Stage.TLS: ("Client.TLS", "no secure connection to {host}"),
+}
+"""What a failure means that came before the request went out."""
 
 
 class RawAnswer(NamedTuple):
@@ -70,6 +73,7 @@ class SmsClient:
         self._timeout = timeout
         self._sign = TC3Auth(credentials.current)
         self._session = requests.Session()
+        self._session.mount(url, DeadlineAdapter())
         self._session.headers.update(
             {
                 "Content-Type": "application/json",
@@ -110,129 +114,147 @@ class SmsClient:
         self._session.close()
 
     def pull(self, feed: Feed, sms_sdk_app_id: str, limit: int) -> RawAnswer:
-        """Takes up to `limit` replies (1 to 100) out of the application's queue, for good.
+        """Takes up to `limit` records (1 to 100) out of the application's queue, for good.
 
         Raises:
             NotExecutedError: nothing was taken; pulling again is safe.
-            InDoubtError: up to `limit` replies may have been taken and lost; its `body` is what came.
+            InDoubtError: up to `limit` records may have been taken and lost; its `body` is what came.
             RefusedError: nothing was taken, and pulling again won't help.
         """
-        return self._post(feed.action, {"SmsSdkAppId": sms_sdk_app_id, "Limit": limit})
+        return self._post(feed, feed.action, {"SmsSdkAppId": sms_sdk_app_id, "Limit": limit})
 
-    def check(self, feed: Feed, sms_sdk_app_id: str) -> None:
-        """Proves network, signature, permission and application id without taking a reply.
+    def look_up(
+        self,
+        feed: Feed,
+        sms_sdk_app_id: str,
+        phone_number: str,
+        begin: int,
+        end: int,
+        *,
+        limit: int = settings.MAX_PULL_LIMIT,
+    ) -> RawAnswer:
+        """Asks for the records of one phone number (E.164) from `begin` to `end` (Unix seconds).
 
-        Asks PullSmsReplyStatusByPhoneNumber for one second of a number that nobody has. That action is a
-        look-up in all that is known of it; were it a queue as well, this question still takes nothing.
+        At most `limit` (1 to 100) come back, and there is no next page: halve the time when there are so
+        many. `begin` may be 7 days ago; whether the ends belong to it is not documented. In all that is
+        known a look-up takes nothing out of the queue.
 
         Raises:
-            PullError: as `pull`; nothing is ever in danger.
+            PullError: as `pull`; it may be repeated, whatever it is.
+        """
+        parameters = {
+            "SmsSdkAppId": sms_sdk_app_id,
+            "PhoneNumber": phone_number,
+            "BeginTime": begin,
+            "EndTime": end,
+            "Offset": 0,
+            "Limit": limit,
+        }
+        return self._post(feed, feed.look_up_action, parameters)
+
+    def check(self, feed: Feed, sms_sdk_app_id: str) -> None:
+        """Proves network, signature, permission and application id without taking a record.
+
+        Looks up one second of a number that nobody has; were the look-up a queue as well, this question
+        still takes nothing.
+
+        Raises:
+            PullError: as `look_up`.
         """
         now = int(time.time())
         try:
-            self._post(
-                feed.look_up_action,
-                {
-                    "SmsSdkAppId": sms_sdk_app_id,
-                    "PhoneNumber": CHECK_PHONE_NUMBER,
-                    "BeginTime": now - 1,
-                    "EndTime": now,
-                    "Offset": 0,
-                    "Limit": 1,
-                },
-            )
+            self.look_up(feed, sms_sdk_app_id, CHECK_PHONE_NUMBER, now - 1, now, limit=1)
         except PullError as error:
             # The number is looked at after the signature, the permission and the application id.
             if error.code != "InvalidParameterValue.IncorrectPhoneNumber":
                 raise
 
-    def _post(self, action: str, parameters: Mapping[str, Any]) -> RawAnswer:
-        deadline = time.monotonic() + self._timeout
-        connect_timeout = min(self._timeout, settings.CONNECT_TIMEOUT)
+    def _post(self, feed: Feed, action: str, parameters: Mapping[str, Any]) -> RawAnswer:
+        failure = partial(self._failure, feed, action, parameters["SmsSdkAppId"])
+        exchange = Exchange(self._timeout)
+        CURRENT.set(exchange)
+        received = bytearray()
         try:
             request = self._blank.copy()
             request.headers["X-TC-Action"] = action
             request.prepare_body(json.dumps(parameters).encode(), None)
             request.prepare_auth(self._sign)
-            response = self._adapter.send(
-                request, timeout=(connect_timeout, self._timeout), **self._environment
-            )
-        except requests.RequestException as error:
-            raise self._transport_error(error) from error
-        with response:
-            body = self._read(response, deadline)
+            with self._adapter.send(request, timeout=self._timeout, **self._environment) as response:
+                is_whole = _read(response, received)
+        except (OSError, HTTPError) as error:  # those of requests are OSErrors
+            code, message = self._lost(exchange, error, len(received))
+            # Without its cause, which quotes what the peer sent, and which --verbose would show.
+            raise failure(code, message, body=bytes(received)) from None
+        body = bytes(received)
         if response.status_code != 200:
-            raise _doubt("Client.HTTPStatus", f"HTTP status {response.status_code} from {self._host}", body)
+            message = f"HTTP status {response.status_code} from {self._host}"
+            raise failure("Client.HTTPStatus", message, body=body)
+        if not is_whole:
+            raise failure("Client.BodyTooLarge", f"more than {settings.MAX_BODY_BYTES} bytes", body=body)
         try:
-            answer = parse_answer(body)
+            answer = parse_answer(feed, body)
         except NotAnAnswerError as error:
             code = "Client.NoResponse" if "no Response" in str(error) else "Client.NotJSON"
-            raise _doubt(code, str(error), body) from None
+            raise failure(code, str(error), body=body) from None
         if answer.error is not None:
-            failure = error_for(*answer.error, request_id=answer.request_id)
-            failure.body = body
-            if failure.code == "AuthFailure.TokenFailure":
-                self._credentials.refresh(response.request.headers.get("X-TC-Token"))
-            raise failure
+            refused = failure(*answer.error, request_id=answer.request_id, body=body)
+            if refused.code == "AuthFailure.TokenFailure":
+                self._credentials.refresh(request.headers.get("X-TC-Token"))
+            raise refused
         return RawAnswer(answer, body)
 
-    def _read(self, response: requests.Response, deadline: float) -> bytes:
-        """The whole body, within the deadline: the timeout of a socket restarts with every byte.
+    def _failure(
+        self,
+        feed: Feed,
+        action: str,
+        sms_sdk_app_id: str,
+        code: str,
+        message: str,
+        *,
+        request_id: str | None = None,
+        body: bytes = b"",
+    ) -> PullError:
+        failure = error_for(code, message, request_id, action=action)
+        failure.feed = feed.name
+        failure.sms_sdk_app_id = sms_sdk_app_id
+        failure.is_look_up = action == feed.look_up_action
+        failure.body = body
+        return failure
 
-        Reads what has arrived, piece by piece, so that an answer that breaks off leaves what came of it.
-        """
-        body = bytearray()
-        try:
-            while chunk := response.raw.read1(64 << 10, decode_content=True):
-                body += chunk
-                if time.monotonic() > deadline:
-                    message = f"no whole answer within {self._timeout:g} s"
-                    raise _doubt("Client.ReadTimeout", message, bytes(body))
-        except (HTTPError, OSError) as error:
-            failure = self._transport_error(error)
-            if failure.code == "Client.ConnectionReset":
-                failure = error_for("Client.TruncatedBody", f"the answer ended after {len(body)} bytes")
-            failure.body = bytes(body)
-            raise failure from error
-        return bytes(body)
-
-    def _transport_error(self, error: Exception) -> PullError:
-        """What a failure beneath HTTP means: before the request went out, or after."""
+    def _lost(self, exchange: Exchange, error: Exception, received: int) -> tuple[str, str]:
+        """Code and message of a failure beneath HTTP; how far the request came decides what it means."""
         causes = list(_causes(error))
-
-        def caused_by(*kinds: type[BaseException]) -> bool:
-            return any(isinstance(cause, kinds) for cause in causes)
-
-        if any(_in_handshake(cause) for cause in causes) or caused_by(ssl.SSLCertVerificationError):
-            code, message = "Client.TLS", f"no secure connection to {self._host}"
-        elif caused_by(requests.exceptions.ProxyError):
-            code, message = "Client.Proxy", f"the proxy made no connection to {self._host}"
-        elif caused_by(NameResolutionError):
-            code, message = "Client.NameResolution", f"the name of {self._host} can't be resolved"
-        elif caused_by(NewConnectionError):
-            code, message = "Client.ConnectionRefused", f"no connection to {self._host}"
-        elif caused_by(ConnectTimeoutError):
-            code, message = "Client.ConnectTimeout", f"no connection to {self._host} in time"
-        elif caused_by(ReadTimeoutError, TimeoutError):
-            code, message = "Client.ReadTimeout", f"no answer within {self._timeout:g} s"
-        else:
-            code, message = "Client.ConnectionReset", f"the connection to {self._host} broke"
-        return error_for(code, message)
+        # The system's own words, or OpenSSL's; never an exception's text, which may quote what a peer sent.
+        reasons = [cause.strerror for cause in causes if isinstance(cause, OSError) and cause.strerror]
+        reason = f" ({reasons[0]})" if reasons else ""
+        is_late = any(isinstance(cause, TimeoutError) for cause in causes)
+        if exchange.stage is Stage.SENT:
+            if is_late:
+                return "Client.ReadTimeout", f"no whole answer within {self._timeout:g} s"
+            if received:
+                return "Client.TruncatedBody", f"the answer ended after {received} bytes{reason}"
+            return "Client.ConnectionReset", f"the connection to {self._host} broke{reason}"
+        if exchange.stage is Stage.CONNECTING and is_late:
+            return "Client.ConnectTimeout", f"no connection to {self._host} in time"
+        if exchange.stage is Stage.PREPARING:
+            is_proxy = isinstance(error, (requests.exceptions.InvalidSchema, requests.exceptions.InvalidURL))
+            return "Client.Proxy" if is_proxy else "Client.TLS", str(error)
+        code, message = _UNSENT[exchange.stage]
+        return code, message.format(host=self._host) + reason
 
 
-def _doubt(code: str, message: str, body: bytes) -> PullError:
-    failure = error_for(code, message)
-    failure.body = body
-    return failure
+def _read(response: requests.Response, received: bytearray) -> bool:
+    """Appends the body to `received`, piece by piece as it arrives; what came is there even if it breaks off.
 
-
-def _in_handshake(error: BaseException) -> bool:
-    """Whether an error was raised while TLS was being set up, before a byte of the request went out.
-
-    An SSL error's own text does not tell: a handshake and an answer can break off alike.
+    False if there is more than an answer can have: then the rest is left unread. A compressed body is
+    unpacked piece by piece, too, so that a small one can't fill the memory.
     """
-    frames = traceback.walk_tb(error.__traceback__)
-    return any(frame.f_code.co_name == "do_handshake" for frame, _ in frames)
+    while chunk := response.raw.read1(64 << 10, decode_content=True):
+        received += chunk
+        if len(received) > settings.MAX_BODY_BYTES:
+            del received[settings.MAX_BODY_BYTES :]
+            return False
+    return True
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

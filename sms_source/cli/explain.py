@@ -1,70 +1,71 @@
 """From whatever ended a run, one message that a person can act on at three in the morning."""
 
 import errno
+import re
 from collections.abc import Iterator
+from pathlib import Path
 
+import tomlkit
 from dlt.common.configuration.exceptions import (
     ConfigFieldMissingException,
     ConfigurationException,
     ConfigValueCannotBeCoercedException,
+    LookupTrace,
+    LookupTraces,
 )
+from dlt.common.configuration.providers.toml import TomlProviderReadException
 from dlt.common.destination.exceptions import UnknownDestinationModule
 from dlt.common.exceptions import MissingDependencyException
 from dlt.destinations.exceptions import DestinationConnectionError
 from dlt.pipeline.exceptions import PipelineStepFailed
+from tomlkit.exceptions import ParseError
 
-from sms_source.errors import ConfigurationError, PullError, SmsSourceError, redact
+from sms_source.cleaning import redact
+from sms_source.configuration import SECTIONS, SmsSourceConfiguration, not_coerced
+from sms_source.errors import PullError, SmsSourceError, is_configuration
 
 FAILED = 1
 WRONG_CONFIGURATION = 2
 
-SAFE = "What was pulled is safe, in the journal or in pending packages; the next run loads it once."
 
-
-def explain(error: BaseException) -> tuple[str, int]:
+def explain(error: BaseException, *, whereabouts: str = "") -> tuple[str, int]:
     """A message of what is wrong, where, and what to do; and the exit status of the main job.
 
-    Never holds a secret, nor a person's number.
+    Exit status 2 means that only a change of the configuration or of the account can help: a scheduler need
+    not try again. Never holds a secret, nor a person's number.
+
+    whereabouts: a sentence that says where what was pulled is now; ends the message of a failure after which
+        somebody will ask.
     """
     causes = list(_causes(error))
     for cause in causes:
-        if isinstance(cause, ConfigurationError):
-            return str(cause), WRONG_CONFIGURATION
         if isinstance(cause, (SmsSourceError, InterruptedError)):
-            return str(cause), FAILED
-        if isinstance(cause, ConfigFieldMissingException):
-            return _missing(cause), WRONG_CONFIGURATION
-        if isinstance(cause, ConfigValueCannotBeCoercedException):
-            expected = getattr(cause.hint, "__name__", str(cause.hint))
-            message = f"{cause.field_name} in dlt's configuration is not of the type {expected}: correct it."
-            return message, WRONG_CONFIGURATION
-        if isinstance(cause, (UnknownDestinationModule, MissingDependencyException)):
-            return _no_destination(cause), WRONG_CONFIGURATION
-        if isinstance(cause, ConfigurationException):
-            return _first_line(cause), WRONG_CONFIGURATION
+            return str(cause), WRONG_CONFIGURATION if is_configuration(cause) else FAILED
+        if isinstance(cause, (ConfigurationException, MissingDependencyException, UnknownDestinationModule)):
+            return _configuration(cause), WRONG_CONFIGURATION
+    message = _failure(causes)
+    return f"{message} {whereabouts}".rstrip(), FAILED
+
+
+def _failure(causes: list[BaseException]) -> str:
     for cause in reversed(causes):  # an outer error's text holds the inner one's
         text = str(cause)
         if "Could not set lock on file" in text or "being used by another process" in text:
-            message = (
+            return (
                 f"Another process holds the DuckDB file open ({_first_line(cause)}): "
-                f"close it (a notebook, a database viewer), then run again. {SAFE}"
+                "close it (a notebook, a database viewer), then run again."
             )
-            return message, FAILED
-        if (
-            isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT)
-        ) or "No space left" in text:
-            return f"A disk is full ({_first_line(cause)}): free some room, then run again. {SAFE}", FAILED
+        is_full = isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT)
+        if is_full or "No space left" in text:
+            return f"A disk is full ({_first_line(cause)}): free some room, then run again."
         # As every database's driver names it: not there, gone, not letting us in.
         is_operational = type(cause).__name__ == "OperationalError"
         if is_operational or isinstance(cause, DestinationConnectionError):
-            return f"The destination does not answer ({_first_line(cause)}). {SAFE}", FAILED
+            return f"The destination does not answer ({_first_line(cause)})."
     step = next((cause.step for cause in causes if isinstance(cause, PipelineStepFailed)), None)
     where = f"dlt's step {step} failed" if step else "The run failed"
     root = causes[-1]
-    return (
-        f"{where}: {type(root).__name__}: {_first_line(root)}. {SAFE} --verbose shows the traceback.",
-        FAILED,
-    )
+    return f"{where}: {type(root).__name__}: {_first_line(root)}. --verbose shows the traceback."
 
 
 def code_of(error: BaseException) -> str:
@@ -78,20 +79,77 @@ def code_of(error: BaseException) -> str:
     return type(causes[-1]).__name__
 
 
-def _no_destination(error: UnknownDestinationModule | MissingDependencyException) -> str:
+def _configuration(error: BaseException) -> str:
+    """What is wrong with dlt's configuration, or with what is installed for it."""
+    if isinstance(error, ConfigFieldMissingException):
+        return _missing(error)
+    if isinstance(error, ConfigValueCannotBeCoercedException):
+        return str(not_coerced(error))
+    if isinstance(error, TomlProviderReadException):
+        return _not_toml(error)
     if isinstance(error, UnknownDestinationModule):
         return f"dlt knows no destination {error.ref!r}: name one of its own, such as duckdb."
-    packages = " ".join(f"'{package}'" for package in error.dependencies)
-    return f"{error.caller} needs packages that are not here: pip install {packages}"
+    if isinstance(error, MissingDependencyException):
+        packages = " ".join(f"'{package}'" for package in error.dependencies)
+        return f"{error.caller} needs packages that are not here: pip install {packages}"
+    return redact(str(error))
 
 
 def _missing(error: ConfigFieldMissingException) -> str:
-    fields = ", ".join(error.traces) if error.traces else ", ".join(error.fields)
-    variables = ", ".join(f"SOURCES__SMS_SOURCE__{field.upper()}" for field in error.fields)
+    """Which settings are missing, by the names that they have in files and in the environment."""
+    if isinstance(error.config, SmsSourceConfiguration):
+        names, section = list(error.traces), ".".join(SECTIONS)
+        file, hint = ".dlt/config.toml", "; .dlt/example.secrets.toml shows the whole configuration"
+    else:  # the destination's own, or another part of dlt
+        leaves = [_leaf(name, traces) for name, traces in error.traces.items()]
+        settings = [(name, sections) for leaf in leaves for name, sections in leaf]
+        names = [name for name, _ in settings]
+        section = ".".join(settings[0][1])
+        file, hint = ".dlt/secrets.toml", ""
+    variables = ", ".join(f"{section}.{name}".replace(".", "__").upper() for name in names)
     return (
-        f"The configuration lacks {fields}. Set it in [sources.sms_source] of .dlt/config.toml, or in the "
-        f"environment as {variables}; .dlt/example.secrets.toml shows the whole configuration."
+        f"The configuration lacks {', '.join(names)}. Set it in [{section}] of {file}, "
+        f"or in the environment as {variables}{hint}."
     )
+
+
+def _leaf(name: str, traces: list[LookupTrace | LookupTraces]) -> list[tuple[str, list[str]]]:
+    """Names and sections of what is missing under `name`: of a nested configuration, its first form's."""
+    first = traces[0]
+    if isinstance(first, LookupTraces):
+        return [leaf for inner, its_traces in first.traces.items() for leaf in _leaf(inner, its_traces)]
+    # dlt looks in shorter sections, too; the longest one is what its documents name.
+    return [(name, max((list(t.sections) for t in traces if isinstance(t, LookupTrace)), key=len))]
+
+
+def _not_toml(error: TomlProviderReadException) -> str:
+    """Which file is not TOML, in which line and why; dlt names all the files that it looks for."""
+    for path in map(Path, error.full_paths):
+        text = ""
+        try:
+            text = path.read_text(encoding="utf-8") if path.is_file() else ""
+            tomlkit.parse(text)
+        except ParseError as reason:
+            why = re.sub(r" at line \d+ col \d+$", "", str(reason)).rstrip(".")
+            return (
+                f"{path.absolute()}, line {_line_of(reason, text)}, is not TOML: {redact(why)}. Correct it; "
+                "a section may stand in it only once: options belong below the one that is there."
+            )
+        except (OSError, ValueError) as reason:
+            return f"{path.absolute()} can't be read: {redact(str(reason))}."
+    return redact(str(error))
+
+
+def _line_of(error: ParseError, text: str) -> int:
+    """The line that is wrong. Of a name that is there twice, tomlkit tells only where its section ends."""
+    lines = text.splitlines(keepends=True)
+    for number in range(1, len(lines) + 1):
+        try:
+            tomlkit.parse("".join(lines[:number]))
+        except ParseError as reason:
+            if type(reason) is type(error) is ParseError:
+                return number
+    return int(error.line)
 
 
 def _first_line(error: BaseException) -> str:

@@ -10,7 +10,6 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Protocol
 
-
 from sms_source.cli.explain import code_of, explain
 from sms_source.loading.summary import Summary
 
@@ -101,7 +100,7 @@ class TextOutput:
         """One clear message; with --verbose the traceback, too."""
         if self._verbose:
             traceback.print_exception(error)
-        message, status = explain(error)
+        message, status = explain(error, whereabouts=getattr(error, "whereabouts", ""))
         print(f"ERROR: {message}", file=sys.stderr)
         return status
 
@@ -157,7 +156,7 @@ class JsonOutput:
 
     def error(self, error: Exception) -> int:
         """The same message as in text, with its code and the exit status."""
-        message, status = explain(error)
+        message, status = explain(error, whereabouts=getattr(error, "whereabouts", ""))
         fields = {"error": code_of(error), "exit_status": status}
         logger.error(message, extra={"fields": fields}, exc_info=error if self._verbose else None)
         return status
@@ -205,13 +204,13 @@ def _without_traceback(record: logging.LogRecord) -> bool:
 def _print_where(summary: Summary) -> None:
     """Print a command that shows the newest rows; nothing is opened for it."""
     owner = summary.owner
-    replies = f"{owner.dataset}.replies"
-    query = f"select reply_time, phone_number, reply_content from {replies} order by reply_time desc limit 5"
+    columns = "phone_number, sign_name, keyword, opted_out_at, honour_by"
+    query = f"select {columns} from {owner.dataset}.opt_outs order by honour_by limit 5"  # noqa: S608 - printed
     if not owner.location:
-        print(f"See it:  {query}")
+        print(f"Who opted out, the most urgent first:  {query}")
         return
     database = Path(owner.location)
-    print(f"The data is in {database}. See it:")
+    print(f"The data is in {database}. Who opted out, the most urgent first:")
     code = f"import duckdb; duckdb.connect('{_short(database)}', read_only=True).sql('{query}').show()"
     print(f'  {_short(Path(sys.executable))} -c "{code}"')
 

@@ -19,7 +19,7 @@ from collections.abc import Iterable, Iterator
 from datetime import timedelta
 from typing import NamedTuple
 
-from sms_source.journal.file_format import format_time, parse_name, parse_time
+from sms_source.journal.file_format import format_time, is_drain_id, parse_name, parse_time
 from sms_source.journal.pull import now
 from sms_source.journal.storage import Storage
 
@@ -43,7 +43,7 @@ _NAME = re.compile(
 
 
 class BundleName(NamedTuple):
-    """What a bundle's name says: the start of its first and last drain, its level, the load that proves it."""
+    """What a bundle's name says: the start of its first and last drain, its level, its load."""
 
     first: str
     last: str
@@ -60,8 +60,11 @@ class BundleName(NamedTuple):
         parts = _NAME.fullmatch(name)
         if parts is None:
             raise ValueError(f"{name!r} is no bundle")
-        for moment in (parts["first"], parts["last"]):
-            parse_time(moment)
+        return cls.of(parts)
+
+    @classmethod
+    def of(cls, parts: re.Match[str]) -> "BundleName":
+        """Return what the parts of a name say."""
         return cls(parts["first"], parts["last"], parts["suffix"], int(parts["level"]), parts["load_id"])
 
 
@@ -76,11 +79,7 @@ class Member(NamedTuple):
 
 def is_bundle(name: str) -> bool:
     """Return whether a name is a bundle's."""
-    try:
-        BundleName.parse(name)
-    except ValueError:
-        return False
-    return True
+    return _NAME.fullmatch(name) is not None
 
 
 def read_bundle(content: bytes) -> Iterator[Member]:
@@ -93,6 +92,8 @@ def read_bundle(content: bytes) -> Iterator[Member]:
         with zipfile.ZipFile(io.BytesIO(content)) as bundle:
             for member in bundle.infolist():
                 drain_id, _, name = member.filename.partition("/")
+                if not is_drain_id(drain_id):
+                    raise ValueError(f"{drain_id!r} is no drain")
                 parse_name(drain_id, name)
                 yield Member(drain_id, name, bundle.read(member), member.comment.decode())
     except (zipfile.BadZipFile, NotImplementedError, UnicodeDecodeError) as error:
@@ -107,16 +108,22 @@ class Archive:
 
     def names(self) -> list[BundleName]:
         """Return the bundles, the oldest first."""
-        return [BundleName.parse(name) for name in self._storage.names(FOLDER) if is_bundle(name)]
+        found = (_NAME.fullmatch(name) for name in self._storage.names(FOLDER))
+        return [BundleName.of(parts) for parts in found if parts]
 
     def add(self, members: Iterable[Member], load_id: str) -> None:
         """Write the pulls of a loaded package; when this returns, they are durable.
 
         Written again after a crash, the same pulls have the same names.
         """
+        answered: dict[str, set[str]] = defaultdict(set)
         for part, batch in enumerate(_batches(members)):
             suffix = f"{batch[0].drain_id.rpartition('-')[2]}.{part:03d}"
             self._write(batch, suffix, 0, load_id)
+            for member in batch:
+                if not _is_doubt(member):
+                    answered[member.drain_id].add(_number(member))
+        self._drop_doubts(answered, load_id)
 
     def add_bundle(self, path: str, load_id: str) -> None:
         """Take back a bundle that was given again and is loaded now."""
@@ -136,6 +143,19 @@ class Archive:
             while len(bundles) >= MERGED_AT:
                 self._merge(bundles[:MERGED_AT], level + 1)
                 del bundles[:MERGED_AT]
+
+    def _drop_doubts(self, answered: dict[str, set[str]], load_id: str) -> None:
+        """Take out what an earlier package noted as in doubt of pulls whose answers came late."""
+        starts = [drain_id.partition("-")[0] for drain_id in answered]
+        for name in self.names():
+            if name.load_id == load_id or not any(name.first <= start <= name.last for start in starts):
+                continue
+            members = list(self._read(name))
+            kept = [m for m in members if not (_is_doubt(m) and _number(m) in answered.get(m.drain_id, ()))]
+            if not kept and members:
+                self._storage.remove([f"{FOLDER}/{name}"])
+            elif len(kept) < len(members):
+                self._write_as(name, kept)
 
     def _merge(self, names: list[BundleName], level: int) -> None:
         load_id = max(name.load_id for name in names)
@@ -158,6 +178,12 @@ class Archive:
 
     def _write(self, batch: list[Member], suffix: str, level: int, load_id: str) -> None:
         starts = [member.drain_id.partition("-")[0] for member in batch]
+        if sum(len(member.content) for member in batch) > BUNDLE_BYTES // 2:
+            level = FINAL_LEVEL
+        level = min(level, FINAL_LEVEL)
+        self._write_as(BundleName(min(starts), max(starts), suffix, level, load_id), batch)
+
+    def _write_as(self, name: BundleName, batch: list[Member]) -> None:
         content = io.BytesIO()
         with zipfile.ZipFile(content, "w", zipfile.ZIP_STORED) as bundle:
             for member in batch:
@@ -165,11 +191,15 @@ class Archive:
                 entry.external_attr = 0o600 << 16
                 entry.comment = member.load_id.encode()
                 bundle.writestr(entry, member.content)
-        data = content.getvalue()
-        if len(data) > BUNDLE_BYTES // 2:
-            level = FINAL_LEVEL
-        name = BundleName(min(starts), max(starts), suffix, min(level, FINAL_LEVEL), load_id)
-        self._storage.write(f"{FOLDER}/{name}", data)
+        self._storage.write(f"{FOLDER}/{name}", content.getvalue())
+
+
+def _is_doubt(member: Member) -> bool:
+    return member.name.endswith(".in_doubt")
+
+
+def _number(member: Member) -> str:
+    return member.name.partition(".")[0]
 
 
 def _date_of(member: Member) -> tuple[int, int, int, int, int, int]:

@@ -54,6 +54,10 @@ class EncryptedStorage:
         """Give the storage back."""
         self._storage.release()
 
+    def check_held(self) -> None:
+        """Prove that the place is still this user's."""
+        self._storage.check_held()
+
     def reserve(self, path: str, size: int) -> Reservation:
         """Create an empty file; it says nothing but its name."""
         return EncryptedReservation(self._storage.reserve(path, size), self.keys)
@@ -66,6 +70,17 @@ class EncryptedStorage:
         """Return what the file holds, in clear."""
         content = self._storage.read(path)
         return content if path in IN_CLEAR else self.keys.open(path, content)
+
+    def read_many(self, paths: list[str]) -> Iterator[bytes | OSError | ValueError]:
+        """Yield what each file holds, in clear, or why it can't be read."""
+        for path, content in zip(paths, self._storage.read_many(paths), strict=True):
+            if isinstance(content, Exception):
+                yield content
+                continue
+            try:
+                yield self.keys.open(path, content)
+            except ValueError as error:
+                yield error
 
     def names(self, folder: str) -> list[str]:
         """Return the names in a folder."""

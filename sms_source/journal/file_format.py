@@ -8,6 +8,8 @@ The state of a pull is the end of its file's name:
                  ledger needs if the process dies now
     .answer      an envelope of one JSON line, then the answer's body, byte for byte
     .in_doubt    the envelope, then what came of a body: the outcome is unknown
+    .callback    the envelope, then a body that Tencent Cloud has pushed
+    .lookup      the envelope, then the records that a look-up added
 
 A valid answer beats a note of doubt beside it.
 """
@@ -19,23 +21,24 @@ import zlib
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime, timezone
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
-from sms_source.api.answers import NotAnAnswerError, parse_answer
+from sms_source.api.answers import NotAnAnswerError, parse_answer, whole_records
+from sms_source.feeds import FEEDS, Feed
 from sms_source.journal.pull import Pull, now
 
-State = Literal["intent", "answer", "in_doubt"]
+State = Literal["intent", "answer", "in_doubt", "callback", "lookup"]
 
 INTERRUPTED = "Client.Interrupted: the process ended before the answer was in the journal"
 UNREADABLE = "Client.Unreadable: the journal's file of the answer can't be read"
 
-_RANK = {"answer": 2, "intent": 1, "in_doubt": 0}
+_RANK = {"answer": 2, "callback": 2, "lookup": 2, "intent": 1, "in_doubt": 0}
 """Of files of one pull the highest counts. An intent may hold an answer whole, a note of doubt never does."""
 
 _TIME = "%Y%m%dT%H%M%S%fZ"
 _FILE_NAME = re.compile(
     r"(?P<number>\d{6,})\.(?P<feed>[a-z]+)\.(?P<app_id>[\w-]+)\.(?P<region>[\w-]+)\.(?P<limit>\d{1,3})"
-    r"\.(?P<requested_at>\d{8}T\d{12}Z)\.(?P<state>intent|answer|in_doubt)",
+    r"\.(?P<requested_at>\d{8}T\d{12}Z)\.(?P<state>intent|answer|in_doubt|callback|lookup)",
     re.ASCII,
 )
 _DRAIN_ID = re.compile(r"(?P<started_at>\d{8}T\d{12}Z)-[0-9a-f]{8}", re.ASCII)
@@ -48,7 +51,11 @@ def new_drain_id() -> str:
 
 def is_drain_id(name: str) -> bool:
     """Return whether a name in the journal is a drain's."""
-    return _DRAIN_ID.fullmatch(name) is not None
+    parts = _DRAIN_ID.fullmatch(name)
+    try:
+        return parts is not None and bool(parse_time(parts["started_at"]))
+    except ValueError:  # a date that there is not
+        return False
 
 
 def format_time(moment: datetime) -> str:
@@ -68,6 +75,13 @@ def file_name(pull: Pull, state: State) -> str:
     return f"{number}.{pull.feed}.{pull.sms_sdk_app_id}.{pull.region}.{pull.limit}.{requested_at}.{state}"
 
 
+def loaded_state(pull: Pull) -> State:
+    """Return the state in which a pull is archived."""
+    if pull.channel != "queue":
+        return cast("State", pull.channel)
+    return "in_doubt" if pull.in_doubt else "answer"
+
+
 def state_of(name: str) -> str:
     """Return the state that a file's name ends with."""
     return name.rpartition(".")[2]
@@ -80,7 +94,7 @@ def parse_name(drain_id: str, name: str) -> Pull:
         ValueError: the name is no pull's.
     """
     parts = _FILE_NAME.fullmatch(name)
-    if parts is None:
+    if parts is None or parts["feed"] not in FEEDS:
         raise ValueError("it is no file of a pull")
     return Pull(
         pull_id=f"{drain_id}/{parts['number']}",
@@ -90,6 +104,7 @@ def parse_name(drain_id: str, name: str) -> Pull:
         limit=int(parts["limit"]),
         requested_at=parse_time(parts["requested_at"]),
         error=INTERRUPTED,
+        channel=parts["state"] if parts["state"] in ("callback", "lookup") else "queue",
     )
 
 
@@ -113,6 +128,10 @@ def encode(pull: Pull) -> bytes:
     return json.dumps(envelope).encode() + b"\n" + pull.body
 
 
+def _records(feed: Feed, body: bytes, *, is_broken: bool) -> list[Any]:
+    return (whole_records if is_broken else parse_answer)(feed, body).records
+
+
 def decode(pull: Pull, content: bytes) -> Pull:
     """Return a pull with what its file holds.
 
@@ -133,7 +152,7 @@ def decode(pull: Pull, content: bytes) -> Pull:
             answered_at=datetime.fromisoformat(answered_at) if answered_at else None,
             request_id=envelope["request_id"],
             error=error,
-            records=parse_answer(body).records if is_whole and not error else [],
+            records=_records(FEEDS[pull.feed], body, is_broken=bool(error)) if is_whole else [],
             body=body,
         )
     except (KeyError, TypeError, NotAnAnswerError) as failure:

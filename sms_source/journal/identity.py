@@ -81,8 +81,8 @@ def load_identity(storage: Storage) -> Identity:
             return Identity(secrets.token_hex(4))
     if version != FORMAT:
         raise ConfigurationError(
-            f"The journal {storage.url} is of format {version!r}, and this version knows format {FORMAT}: use "
-            "the version of this package that wrote it, or give journal_url a folder of its own."
+            f"The journal {storage.url} is of format {version!r}, and this version knows format {FORMAT}: "
+            "use the version of this package that wrote it, or give journal_url a folder of its own."
         )
     return identity
 

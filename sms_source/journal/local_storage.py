@@ -6,6 +6,7 @@ import os
 import shutil
 import socket
 import stat
+from collections.abc import Iterator
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -67,6 +68,9 @@ class LocalStorage:
     def release(self) -> None:
         self._lock.release()
 
+    def check_held(self) -> None:
+        """A process keeps its lock for as long as it lives, paused or not."""
+
     def reserve(self, path: str, size: int) -> LocalReservation:
         target = f"{self.url}/{path}"
         folder = os.path.dirname(target)
@@ -88,6 +92,13 @@ class LocalStorage:
         descriptor = os.open(f"{self.url}/{path}", os.O_RDONLY | os.O_NOFOLLOW)
         with open(descriptor, "rb") as file:
             return file.read()
+
+    def read_many(self, paths: list[str]) -> Iterator[bytes | OSError | ValueError]:
+        for path in paths:
+            try:
+                yield self.read(path)
+            except OSError as error:
+                yield error
 
     def names(self, folder: str) -> list[str]:
         try:
@@ -150,7 +161,8 @@ class LocalStorage:
         if status.st_uid != os.geteuid():
             raise JournalError(
                 f"The journal {self.url} is another user's folder (uid {status.st_uid}, this is "
-                f"{os.geteuid()}), who could change what is in it. Choose a folder of your own as journal_url."
+                f"{os.geteuid()}), who could change what is in it. Choose a folder of your own as "
+                "journal_url."
             )
         if stat.S_IMODE(status.st_mode) != FOLDER_MODE:
             os.chmod(self.url, FOLDER_MODE)

@@ -1,5 +1,6 @@
 """A pull: one request to a queue, and what is known of its outcome."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from typing import Any
@@ -17,9 +18,11 @@ class Pull:
     requested_at, answered_at: UTC; `answered_at` is None when no answer came.
     request_id: the API's id of the request; None when no answer told it.
     error: None for an answered pull; otherwise why its outcome is unknown.
-    records: the records handed out, decoded (see `sms_source.api.answers.Answer`).
+    records: the records handed out, decoded, also those that a broken answer brought whole (see `sms_source.api.answers.Answer`).
     body: of the answer, byte for byte.
     load_id: dlt's id of the package that loaded the pull first; None when it is not known to be loaded.
+    channel: how the records came: `queue`, `callback` or `lookup`. Only the first is a pull of the ledger's.
+    record_ids: of the records; None for `<pull_id>/<position>`.
     """
 
     pull_id: str
@@ -34,6 +37,8 @@ class Pull:
     records: list[Any] = field(default_factory=list, repr=False)
     body: bytes = field(default=b"", repr=False)
     load_id: str | None = None
+    channel: str = "queue"
+    record_ids: list[str] | None = None
 
     def answered(self, answer: Answer, body: bytes) -> "Pull":
         """Return the pull with the answer that has just arrived."""
@@ -41,20 +46,23 @@ class Pull:
             self, answered_at=now(), request_id=answer.request_id, records=answer.records, body=body
         )
 
-    def doubted(self, error: str, request_id: str | None = None, body: bytes = b"") -> "Pull":
+    def doubted(
+        self, error: str, request_id: str | None = None, body: bytes = b"", records: Sequence[Any] = ()
+    ) -> "Pull":
         """Return the pull with the reason why its outcome is unknown, and what came of an answer."""
-        answered_at = now() if body else None
-        return replace(self, error=error, request_id=request_id, answered_at=answered_at, body=body)
+        return replace(
+            self,
+            error=error,
+            request_id=request_id,
+            answered_at=now() if body else None,
+            body=body,
+            records=list(records),
+        )
 
     @property
     def drain_id(self) -> str:
         """The drain that the pull belongs to."""
         return self.pull_id.partition("/")[0]
-
-    @property
-    def channel(self) -> str:
-        """How the records came."""
-        return "queue"
 
     @property
     def in_doubt(self) -> bool:
@@ -64,7 +72,7 @@ class Pull:
     @property
     def at_risk(self) -> int:
         """The largest number of records that the pull can have lost."""
-        return self.limit if self.in_doubt else 0
+        return max(self.limit - len(self.records), 0) if self.in_doubt else 0
 
 
 def now() -> datetime:

@@ -92,7 +92,7 @@ class Spill:
 
 
 def data_directory() -> Path:
-    """Return the folder for what has to outlive a process and is not the journal's: beside dlt's pipelines."""
+    """Return the folder for what outlives a process and is not the journal's: beside dlt's pipelines."""
     import dlt
 
     return Path(dlt.current.run_context().data_dir, "sms_source")

@@ -5,6 +5,7 @@ the last package brought, so what it names is loaded; all else that the journal 
 """
 
 from collections.abc import Iterable, Mapping, MutableMapping
+from contextlib import suppress
 from typing import Any
 
 import dlt
@@ -13,7 +14,7 @@ from dlt.common.storages.exceptions import CurrentLoadPackageStateNotAvailable
 from sms_source.journal.journal import Journal
 
 State = Mapping[str, Any]
-"""Of the resource `drain`: `journal`, its id; `items`, fingerprints; `load_id`, of the package that brought them."""
+"""Of the resource `drain`: `journal`, its id; `items`, fingerprints; `load_id`, of the package with them."""
 
 
 def note(
@@ -21,7 +22,9 @@ def note(
 ) -> None:
     """Name in the state of an extraction what it brings."""
     state["journal"] = journal.identity.journal_id
-    state["items"] = [journal.fingerprint(item) for item in items]
+    state["items"] = []
+    with suppress(OSError):  # the store is away: what this brings is loaded once more
+        state["items"] = [journal.fingerprint(item) for item in items]
     state["load_id"] = load_id
 
 
@@ -66,7 +69,7 @@ def _loads_in_table(sql: Any, table: str, load_ids: list[str]) -> set[str]:
 
     places = ", ".join(["%s"] * len(load_ids))
     name = sql.make_qualified_table_name(table)
-    query = f"select load_id from {name} where status = 0 and load_id in ({places})"  # noqa: S608 - dlt's table
+    query = f"select load_id from {name} where status = 0 and load_id in ({places})"
     try:
         return {row[0] for row in sql.execute_sql(query, *load_ids) or ()}
     except DatabaseUndefinedRelation:
@@ -84,7 +87,7 @@ def _loads_in_files(client: Any, table: str) -> set[str]:
 
 
 def current_load_id() -> str | None:
-    """Return the id of the package that is being extracted; None when rows are looked at without a pipeline."""
+    """Return the id of the package that is being extracted; None when there is no pipeline."""
     try:
         return dlt.current.load_package_state()["load_id"]
     except CurrentLoadPackageStateNotAvailable:

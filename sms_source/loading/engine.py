@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import logging
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import Any
 
 import dlt
 from dlt.common.destination import AnyDestination
+from dlt.common.pipeline import LoadInfo
 from dlt.destinations.exceptions import DatabaseUndefinedRelation
 from dlt.destinations.job_client_impl import SqlJobClientBase
 from dlt.extract import DltSource
+from dlt.pipeline.exceptions import PipelineStepFailed
 
 from sms_source.loading import commits
-from sms_source.loading.destinations import Destination, for_source
+from sms_source.loading.destinations import TABLES, Destination, for_source
 from sms_source.loading.extraction import Extraction
 from sms_source.loading.keeping import forget_credentials
 from sms_source.loading.resources import resources_of
 from sms_source.loading.tables import Tables
 from sms_source.loading.target import kind_of
 from sms_source.loading.working_directory import SCHEMA, WorkingDirectory
+from sms_source.views import create_views
+
+logger = logging.getLogger(__name__)
 
 
 class Engine:
@@ -74,13 +80,22 @@ class Engine:
         self._hints.hint(source, given_again=given_again)
         forget_credentials()
         try:
-            info = self.pipeline.run(source)
-            info.raise_on_failed_jobs()
+            info = self._run(source)
         except BaseException:
             self._directory.forget_failure()
             raise
         self._directory.forget_rows()
         return info.loads_ids[-1] if info.loads_ids else None
+
+    def _run(self, source: DltSource) -> LoadInfo:
+        try:
+            info = self.pipeline.run(source)
+        except PipelineStepFailed as error:
+            if not _is_race(error):
+                raise
+            info = self.pipeline.load()  # the other job's tables are there now
+        info.raise_on_failed_jobs()
+        return info
 
     def restore(self) -> commits.State:
         """Take dlt's state from the destination, and return what it says of the last package."""
@@ -95,9 +110,24 @@ class Engine:
                 for table in tables:
                     name = client.sql_client.make_qualified_table_name(table)
                     with suppress(DatabaseUndefinedRelation):
-                        found = client.sql_client.execute_sql(f"select count(*) from {name}")  # noqa: S608
+                        found = client.sql_client.execute_sql(f"select count(*) from {name}")
                         counts[table] = int(found[0][0]) if found else 0
         return counts
+
+    def create_views(self, opt_out_words: Sequence[str], time_zone: str) -> None:
+        """Create or replace the views; what can't be made is a warning in the log, never a failed load."""
+        schema = self.pipeline.default_schema
+        tables = {name for name in TABLES if name in schema.tables and schema.get_table_columns(name)}
+        try:
+            with self.pipeline.destination_client() as client:
+                if isinstance(client, SqlJobClientBase):
+                    warnings = create_views(
+                        client.sql_client, tables, opt_out_words=opt_out_words, views_time_zone=time_zone
+                    )
+                    for warning in warnings:
+                        logger.warning("%s", warning)
+        except Exception as error:  # noqa: BLE001 - the rows are there; the next load tries again
+            logger.warning("The views could not be looked at (%s).", type(error).__name__)
 
     def have_missing_tables_made(self) -> None:
         """Have the next load make tables that somebody dropped: dlt goes by its own note of what is there."""
@@ -107,7 +137,7 @@ class Engine:
                 versions = client.sql_client.make_qualified_table_name(client.schema.version_table_name)
                 with suppress(DatabaseUndefinedRelation):
                     client.sql_client.execute_sql(
-                        f"delete from {versions} where schema_name = %s",  # noqa: S608 - dlt's own table
+                        f"delete from {versions} where schema_name = %s",
                         SCHEMA,
                     )
 
@@ -123,3 +153,14 @@ class Engine:
     def _look_up(self) -> Destination:
         client = self.pipeline.destination_client()
         return for_source(self._source(None), self.pipeline.destination, client.capabilities)
+
+
+def _is_race(error: PipelineStepFailed) -> bool:
+    """Return whether another job made the same schema, table or column at the same moment."""
+    cause: BaseException | None = error
+    while cause is not None:
+        name = type(cause).__name__
+        if error.step == "load" and (name.startswith("Duplicate") or name == "UniqueViolation"):
+            return True
+        cause = cause.__cause__ or cause.__context__
+    return False

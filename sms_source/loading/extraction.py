@@ -21,7 +21,8 @@ class Extraction:
     """What one load package is made of.
 
     It never raises while it holds pulled records that dlt has not committed: what ends a drain is in its
-    report.
+    report. Only when another process may have the journal, which loads what is there, it ends with
+    `JournalLockedError` before dlt loads anything.
 
     Args:
         journal: entered.
@@ -76,6 +77,7 @@ class Extraction:
             yield self._fit(tables)
         # Last, so that a reader who stops early leaves all of it uncommitted.
         if self.included:
+            self._journal.storage.check_held()
             commits.note(dlt.current.resource_state(), self._journal, self.included, load_id)
 
     def _pulls(self) -> Iterator[Pull]:

@@ -51,9 +51,7 @@ def _hints(name: str, resource: DltResource) -> str | None:
             "double them. Leave it to sms_source, whose is 'merge'."
         )
     if schema["name"] != name:
-        return (
-            f"The table of {name} is named {schema['name']!r}: views and commits go by its own name. Keep it."
-        )
+        return f"The table of {name} is named {schema['name']!r}: views go by its own name. Keep it."
     own = _keys(name, schema)
     if own:
         return f"The primary_key of {name} is {own}: rows would replace each other. Leave it to sms_source."
@@ -68,7 +66,7 @@ def _hints(name: str, resource: DltResource) -> str | None:
             "every later run. Leave them nullable."
         )
     if any(isinstance(step, FilterItem) for step in resource._pipe.steps):  # noqa: SLF001 - dlt has no public way
-        return f"A filter on {name} would lose what it leaves out, as a record is handed out once. Filter in SQL."
+        return f"A filter on {name} would lose records, as each is handed out once. Filter in SQL instead."
     return None
 
 
@@ -84,8 +82,8 @@ def _contract(source: DltSource) -> str | None:
         modes = {contract} if isinstance(contract, str) else set((contract or {}).values())
         if modes - {"evolve"}:
             return (
-                f"The schema_contract {contract!r} would stop every later run at the first new field, or leave "
-                "it out. Leave it at 'evolve'."
+                f"The schema_contract {contract!r} would stop every later run at the first new field, or "
+                "leave it out. Leave it at 'evolve'."
             )
     return None
 

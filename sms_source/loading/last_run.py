@@ -6,7 +6,6 @@ split what people answer between the two.
 
 import contextlib
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +27,8 @@ def check(pipeline_name: str, options: SmsSourceConfiguration) -> None:
     same = bool(set(last.get("queues", ())) & set(_queues(options)))
     if same and last["journal"] != journal and Path(last["journal"], "journal.json").exists():
         raise ConfigurationError(
-            f"Pipeline {pipeline_name!r} last ran with the journal {last['journal']}, for the same queues; here "
-            f"({os.getcwd()}) the journal would be a new one, {journal}. Run in that directory, or set "
+            f"Pipeline {pipeline_name!r} last ran with the journal {last['journal']}, for the same queues; "
+            f"here ({Path.cwd()}) the journal would be a new one, {journal}. Run in that directory, or set "
             f"journal_url to an absolute path. To begin anew here, remove {_path(pipeline_name)}."
         )
 

@@ -58,7 +58,7 @@ def load(
         What was done. Its `raise_for_failure` raises what ended the drain of a queue.
 
     Raises:
-        ConfigurationError: the configuration, the destination or the journal can't be right; nothing was pulled.
+        ConfigurationError: the configuration, the destination or the journal can't be right.
         JournalLockedError: another process is using the journal.
         PipelineStepFailed: a step of dlt's failed. What was pulled waits in the journal for the next run;
             the error's `whereabouts` says so, and where.
@@ -108,12 +108,14 @@ class Loader:
         self._dataset = dataset_name
         self._pipeline = pipeline_name
         self._progress = progress
-        self._concurrency = Concurrency(options.pull_workers)
+        self._concurrency = Concurrency(
+            options.pull_workers, options.pulls_per_second * len(options.pull_feeds)
+        )
         self._round: Round | None = None
         self._engine: Engine | None = None
         self._stack = ExitStack()
 
-    def __enter__(self) -> "Loader":
+    def __enter__(self) -> Loader:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -74,9 +74,6 @@ def rejected_records(tables: Tables) -> Iterator[pa.Table]:
     yield from _rows(tables, REJECTED)
 
 
-feed_resources = [_feed_resource(feed) for feed in FEEDS.values()]
-
-
 def resources_of(tables: Callable[[], Iterator[Tables]]) -> list[DltResource]:
     """Return the resources that share what `tables` yields."""
 
@@ -85,4 +82,6 @@ def resources_of(tables: Callable[[], Iterator[Tables]]) -> list[DltResource]:
         """The rows of one extraction, before they part into tables."""
         yield from tables()
 
+    # A feed's resource is made anew: its cursor keeps the pipe that it ran in last, and the journal with it.
+    feed_resources = (_feed_resource(feed) for feed in FEEDS.values())
     return [drain, *(drain | resource for resource in (*feed_resources, pulls, rejected_records))]

@@ -87,7 +87,7 @@ class Round:
                     self._load([], drain)
                 drain.close()
                 self._drains.remove(drain)
-            self._note_file()
+            self._finish()
         finally:
             for drain in self._drains:
                 drain.close()
@@ -100,7 +100,7 @@ class Round:
         self._engine().have_missing_tables_made()
         self._load_items(self._unloaded())
         self._summary.count_after(self._rows())
-        self._note_file()
+        self._finish()
 
     def copy(self) -> None:
         """Load another job's archive here. It stays that job's: nothing in it changes."""
@@ -194,5 +194,8 @@ class Round:
         if newest > (self._journal.identity.newest_reply or ""):
             self._journal.note(newest_reply=newest)
 
-    def _note_file(self) -> None:
+    def _finish(self) -> None:
+        """See to the views, and note the file as this round leaves it."""
+        if self._options.create_views:
+            self._engine().create_views(self._options.opt_out_words, self._options.views_time_zone)
         self._journal.note(database=file_state(self._owner.location))

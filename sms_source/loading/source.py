@@ -170,8 +170,8 @@ def _pipeline_at_hand() -> dlt.Pipeline | None:
     pipeline = dlt.current.pipeline()
     if not package.is_relative_to(pipeline.working_dir):
         raise ConfigurationError(
-            f"The active pipeline is {pipeline.pipeline_name!r}, and another one extracts: call activate() of "
-            "the pipeline that is to extract. Nothing was pulled."
+            f"The active pipeline is {pipeline.pipeline_name!r}, and another one extracts: call "
+            "activate() of the pipeline that is to extract. Nothing was pulled."
         )
     return pipeline
 

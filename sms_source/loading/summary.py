@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from typing import Any
 
+from sms_source.errors import decisive
 from sms_source.journal.identity import Owner
 from sms_source.pulling.report import DrainReport
 
@@ -18,7 +19,7 @@ class Summary:
     owner: pipeline, destination and dataset.
     reports: of its drains and of its load packages.
     missing_packages: packages of the archive that the destination lacked, and that were loaded again.
-    new_rows: rows by which the tables grew, where that was counted: in a replay, or when packages were missing.
+    new_rows: rows by which the tables grew, where that was counted: in a replay, or for missing packages.
     newest_ever: the newest time of a reply that was ever loaded, in ISO 8601.
     """
 
@@ -76,8 +77,8 @@ class Summary:
 
     def raise_for_failure(self) -> None:
         """Raises what ended the drain of an application, if anything did."""
-        for report in self.reports:
-            report.raise_for_failure()
+        if failures := [failure for report in self.reports for failure in report.failures]:
+            raise decisive(failures)
 
     def as_dict(self) -> dict[str, Any]:
         """The summary as JSON can hold it: for a monitor, or the next task of a workflow.
@@ -85,7 +86,16 @@ class Summary:
         A run without replies tells the newest one that was ever loaded, so that its age can be watched.
         """
         newest = self.newest_reply or (self.newest_ever and datetime.fromisoformat(self.newest_ever))
-        counts = ("requests", "pulls", "replies", "rejected", "in_doubt", "at_risk", "rate_limited")
+        counts = (
+            "requests",
+            "pulls",
+            "replies",
+            "receipts",
+            "rejected",
+            "in_doubt",
+            "at_risk",
+            "rate_limited",
+        )
         return {
             **{name: self.total(name) for name in counts},
             "requests_per_second": self.requests_per_second,
@@ -107,8 +117,8 @@ class Summary:
         requests = _count(self.total("requests"), "request")
         if self.missing_packages:
             yield (
-                f"The destination lacked {_count(self.missing_packages, 'package')} that had been loaded (restored, "
-                "dropped or deleted since?): loaded again from the journal's archive."
+                f"The destination lacked {_count(self.missing_packages, 'package')} that had been loaded "
+                "(restored, dropped or deleted since?): loaded again from the journal's archive."
             )
         if not self.total("pulls"):
             yield f"No new replies ({requests}, {self.seconds:.1f} s); nothing to load."
@@ -116,6 +126,8 @@ class Summary:
             yield f"Loaded {replies} into {dataset}.replies in {self.seconds:.1f} s."
             for app_id, number in self.replies_by_application.items():
                 yield f"  application {app_id}  {number:>11,}"
+            if receipts := self.total("receipts"):
+                yield f"  receipts      {receipts:,} into {dataset}.receipts"
             if newest := self.newest_reply:
                 yield f"  newest reply  {newest:%Y-%m-%d %H:%M:%S} UTC ({_age(newest)} old)"
             rate = f"{self.requests_per_second:.0f} a second"

@@ -5,6 +5,7 @@ A column that holds a field of the API has the field's name (`ReplyTime`), which
 record which does not fit is gone through row by row.
 """
 
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -13,7 +14,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sms_source.api.answers import record_texts
+from sms_source.api.answers import Unreadable, record_texts
 from sms_source.feeds import Feed
 from sms_source.journal.pull import Pull
 from sms_source.loading.keyword import keywords
@@ -115,10 +116,11 @@ def to_tables(
     for feed in feeds:
         own = [pull for pull in pulls if pull.feed == feed.name]
         records[feed.name] = _records(feed, own, new_columns.setdefault(feed.name, set()), rejected, load_id)
-    ledger = pa.Table.from_pylist([_ledger_row(pull) for pull in pulls], PULLS_SCHEMA)
+    queue = [pull for pull in pulls if pull.channel == "queue"]
+    ledger = pa.Table.from_pylist([_ledger_row(pull) for pull in queue], PULLS_SCHEMA)
     misfits = pa.Table.from_pylist(rejected, REJECTED_SCHEMA)
     if load_id is not None:
-        ledger = ledger.append_column(_LOAD_ID, pa.array([p.load_id or load_id for p in pulls], pa.string()))
+        ledger = ledger.append_column(_LOAD_ID, pa.array([p.load_id or load_id for p in queue], pa.string()))
         by_pull = {pull.pull_id: pull.load_id or load_id for pull in pulls}
         ids = pa.array([by_pull[row["pull_id"]] for row in rejected], pa.string())
         misfits = misfits.append_column(_LOAD_ID, ids)
@@ -144,7 +146,7 @@ def _records(
         for n, position, reason in zip(numbers, positions, reasons, strict=True):
             if reason is not None:
                 if n not in texts:
-                    texts[n] = record_texts(feed, pulls[n].body)
+                    texts[n] = _texts(feed, pulls[n])
                 rejected.append(_rejected(pulls[n], position, reason, texts[n][position]))
         fitting = [i for i, reason in enumerate(reasons) if reason is None]
         numbers, positions, records = (
@@ -159,6 +161,13 @@ def _records(
         ids = pa.array([pull.load_id or load_id for pull in pulls], pa.string())
         table = table.append_column(_LOAD_ID, ids.take(pa.array(numbers, pa.int64())))
     return table
+
+
+def _texts(feed: Feed, pull: Pull) -> list[str]:
+    """Return the text of each record as it came; of a broken answer, as it was understood."""
+    if not pull.in_doubt:
+        return record_texts(feed, pull.body)
+    return [record.text if isinstance(record, Unreadable) else json.dumps(record) for record in pull.records]
 
 
 def _struct(feed: Feed) -> pa.StructType:
@@ -186,22 +195,27 @@ def _as_specified(feed: Feed, records: list[Any]) -> pa.StructArray | None:
 def _table(
     feed: Feed, pulls: Sequence[Pull], numbers: list[int], positions: list[int], fields: pa.StructArray
 ) -> pa.Table:
-    """Return the table of the records with these fields, each from the pull of that number, at that position."""
+    """Return the table of records with these fields, each from the pull of that number, at that position."""
     pull_of_row = pa.array(numbers, pa.int64())
 
     def of_pull(values: list[Any], kind: pa.DataType) -> pa.Array:
         return pa.array(values, kind).take(pull_of_row)
 
     pull_ids = of_pull([pull.pull_id for pull in pulls], pa.string())
+    record_ids = pc.binary_join_element_wise(pull_ids, pa.array(positions).cast(pa.string()), "/")
+    if any(pull.record_ids for pull in pulls):
+        own = ((pulls[n].record_ids or [], position) for n, position in zip(numbers, positions, strict=True))
+        given = pa.array([ids[position] if ids else None for ids, position in own], pa.string())
+        record_ids = pc.coalesce(given, record_ids)
     times = fields.field(feed.time_field)
     if not feed.is_time_required:  # 0 says that there is none
         times = pc.if_else(pc.equal(times, 0), pa.scalar(None, pa.int64()), times)
     columns = {
-        feed.record_id: pc.binary_join_element_wise(pull_ids, pa.array(positions).cast(pa.string()), "/"),
+        feed.record_id: record_ids,
         "pull_id": pull_ids,
         "channel": of_pull([pull.channel for pull in pulls], pa.string()),
-        "sms_sdk_app_id": of_pull([pull.sms_sdk_app_id for pull in pulls], pa.string()),
-        "region": of_pull([pull.region for pull in pulls], pa.string()),
+        "sms_sdk_app_id": of_pull([_known(pull.sms_sdk_app_id) for pull in pulls], pa.string()),
+        "region": of_pull([_known(pull.region) for pull in pulls], pa.string()),
         feed.time_field: times.cast(pa.timestamp("s", "UTC")).cast(_UTC),
         **{name: fields.field(name) for name in feed.text_fields},
         "request_id": of_pull([pull.request_id for pull in pulls], pa.string()),
@@ -210,6 +224,11 @@ def _table(
     if feed.keyword_field:
         columns["keyword"] = keywords(fields.field(feed.keyword_field))
     return pa.table({name: columns[name] for name in feed_schema(feed).names}, feed_schema(feed))
+
+
+def _known(name: str) -> str | None:
+    """Return an application or a region; None for `-`, which stands in a file's name where it is not known."""
+    return None if name == "-" else name
 
 
 def _ledger_row(pull: Pull) -> dict[str, Any]:
@@ -234,7 +253,7 @@ def _rejected(pull: Pull, position: int, reason: str, text: str) -> dict[str, An
         "pull_id": pull.pull_id,
         "request_id": pull.request_id,
         "position": position,
-        "sms_sdk_app_id": pull.sms_sdk_app_id,
+        "sms_sdk_app_id": _known(pull.sms_sdk_app_id),
         "reason": reason,
         "record": text,
         "pulled_at": pull.answered_at,

@@ -54,7 +54,8 @@ def owner_of(target: AnyDestination, pipeline_name: str, dataset_name: str) -> O
     Raises:
         ConfigurationError: the database would be gone with the process, or with dlt's working directory.
     """
-    return Owner(pipeline_name, target.destination_name, dataset_name, database_of(target, pipeline_name, dataset_name))
+    location = database_of(target, pipeline_name, dataset_name)
+    return Owner(pipeline_name, target.destination_name, dataset_name, location)
 
 
 def database_of(target: AnyDestination, pipeline_name: str, dataset_name: str) -> str:
@@ -78,7 +79,7 @@ def database_of(target: AnyDestination, pipeline_name: str, dataset_name: str) -
 def file_state(location: str) -> list[int] | None:
     """Return what tells whether a database's file has changed; None when there is no file."""
     try:
-        status = os.stat(location)
+        status = Path(location).stat()
     except OSError:
         return None
     return [status.st_size, status.st_mtime_ns, status.st_ino]

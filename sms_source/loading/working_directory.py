@@ -1,7 +1,7 @@
 """dlt's working directory, which is disposable: emptied before a process loads, and never read.
 
-What a kill or a power cut left in it (half a schema, a torn state, a pending package) is of no use: the journal
-has every answer, and dlt restores its state from the destination. So nothing in it needs repair.
+What a kill or a power cut left in it (half a schema, a torn state, a pending package) is of no use: the
+journal has every answer, and dlt restores its state from the destination. So nothing in it needs repair.
 
 dlt writes rows into it in clear. They are deleted at the end; after a kill, by the next run. Where the
 journal is encrypted, the directory is in memory until then, and a kill leaves no row on a disk.
@@ -110,8 +110,8 @@ def empty_working_directory(pipeline_name: str, pipelines_dir: str | Path | None
     For a pipeline of one's own, before `dlt.pipeline(...)`: whatever a kill left there, the journal has every
     answer, and dlt restores its state from the destination. No other process may be using the directory.
 
-    It is renamed and then deleted, so that a kill in the middle leaves nothing that dlt would read; what such a
-    kill left is deleted, too.
+    It is renamed and then deleted, so that a kill in the middle leaves nothing that dlt would read; what such
+    a kill left is deleted, too.
 
     Args:
         pipeline_name: of dlt.
@@ -125,13 +125,15 @@ def empty_working_directory(pipeline_name: str, pipelines_dir: str | Path | None
     refuse_foreign_schemas(path)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     with contextlib.suppress(FileNotFoundError):
-        os.rename(path, folder / f"{_ASIDE}{pipeline_name}-{secrets.token_hex(4)}")
+        path.rename(folder / f"{_ASIDE}{pipeline_name}-{secrets.token_hex(4)}")
     for old in folder.glob(f"{_ASIDE}{pipeline_name}-*"):
         if old.is_symlink():
             _forget_memory(old)
-        shutil.rmtree(old, ignore_errors=True) if old.is_dir() and not old.is_symlink() else old.unlink(
-            missing_ok=True
-        )
+            old.unlink()
+        elif old.is_dir():
+            shutil.rmtree(old, ignore_errors=True)
+        else:
+            old.unlink(missing_ok=True)
     path.mkdir(mode=0o700)
 
 

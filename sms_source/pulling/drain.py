@@ -1,4 +1,4 @@
-"""Empties the queues: probes each, pulls side by side while answers come back full, keeps to the rate, stops in time.
+"""Empties the queues: probes each, pulls side by side while answers come back full, keeps to the rate.
 
 Each worker thread has the journal keep its own answer before it hands the pull on, over a bounded queue, to
 the one reader.
@@ -23,7 +23,7 @@ from sms_source.pulling.pull_once import Queue, Result, pull_once
 from sms_source.pulling.queue_state import QueueState
 from sms_source.pulling.rate import rate_of
 from sms_source.pulling.report import DrainReport
-from sms_source.settings import PULLS_AHEAD
+from sms_source.settings import BYTES_AHEAD, PULLS_AHEAD
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ class Drain:
         stop: set by others to end pulling; what is in flight is still read.
         report: is filled.
         on_full: is called when all is read, if the queues may hold more than the bounds allow.
-        concurrency: of the drains before this one; by default, how many pulls are in flight is found out anew.
+        concurrency: of the drains before this one; by default, it is found out anew.
     """
 
     def __init__(
@@ -65,7 +65,9 @@ class Drain:
             for feed in feeds_of(options.pull_feeds)
         }
         self._bounds = bounds or Bounds()
-        self._concurrency = concurrency or Concurrency(options.pull_workers)
+        self._concurrency = concurrency or Concurrency(
+            options.pull_workers, options.pulls_per_second * len(options.pull_feeds)
+        )
         self._stop = stop or threading.Event()
         self._on_full = on_full
         self._cancelled = threading.Event()
@@ -74,6 +76,7 @@ class Drain:
         self._working = 0
         self._waiting = 0
         self._results: queue.Queue[Pull | None] = queue.Queue(maxsize=PULLS_AHEAD)
+        self._bytes_ahead = 0
         self._first: Pull | None = None
         self._started_at = 0.0
 
@@ -93,11 +96,11 @@ class Drain:
         self._start_worker()
 
     def begin(self) -> bool:
-        """Start if need be; return False if nothing comes, and the report tells whether that is all there is."""
+        """Start if need be; return False if nothing comes, and the report tells why."""
         if not self._workers:
             self.start()
         if self._first is None:
-            self._first = self._results.get()
+            self._first = self._take()
         if self._first is None:
             self._results.put(None)  # who asks again gets the same answer
         return self._first is not None
@@ -112,7 +115,7 @@ class Drain:
             pull = self._first if self.begin() else None
             while pull is not None:
                 yield pull
-                pull = self._results.get()
+                pull = self._take()
         finally:
             self.close()
         if not (self.report.drained or self.report.failures or self._stop.is_set()):
@@ -141,7 +144,7 @@ class Drain:
                 while (state := self._next()) is not None:
                     pull = self._pull(client, state)
                     if pull is not None:
-                        self._results.put(pull)
+                        self._hand_on(pull)
         except Exception as error:  # noqa: BLE001 - a thread's failure must not cost what the others have pulled
             self._fail_all(error)
         with self._changed:
@@ -152,6 +155,22 @@ class Drain:
             self.report.seconds = time.monotonic() - self._started_at
             self.report.drained = all(state.done for state in self._queues) and not self.report.failures
             self._results.put(None)
+
+    def _hand_on(self, pull: Pull) -> None:
+        """Give a pull to the reader, once it has room: answers may be large."""
+        with self._changed:
+            while self._bytes_ahead > BYTES_AHEAD and not self._cancelled.is_set():
+                self._changed.wait(0.2)
+            self._bytes_ahead += len(pull.body)
+        self._results.put(pull)
+
+    def _take(self) -> Pull | None:
+        pull = self._results.get()
+        if pull is not None:
+            with self._changed:
+                self._bytes_ahead -= len(pull.body)
+                self._changed.notify_all()
+        return pull
 
     def _next(self) -> QueueState | None:
         """Return the next queue to pull from, once one wants it; None when there is nothing more to do."""
@@ -220,7 +239,6 @@ class Drain:
     def _failed(self, state: QueueState, error: PullError, failures_before: int) -> None:
         """Decide what follows a failed pull: the next one after a pause, or the end of the queue's drain."""
         app_id = state.queue.sms_sdk_app_id
-        error.about = f"application {app_id}, {state.queue.feed.name}"
         with self._changed:
             self.report.requests += 1
             self.report.rate_limited += error.code.startswith("RequestLimitExceeded")

@@ -7,9 +7,10 @@ whose outcome is unknown is never repeated: another pull fetches the next record
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
-from sms_source.api.answers import Answer
+from sms_source.api.answers import Answer, whole_records
+from sms_source.api.catalogue import error_for
 from sms_source.api.client import RawAnswer
-from sms_source.errors import InDoubtError, JournalError, PullError, SmsSourceError, error_for
+from sms_source.errors import InDoubtError, JournalError, PullError, SmsSourceError
 from sms_source.feeds import Feed
 from sms_source.journal.journal import JournalDrain
 from sms_source.journal.pull import Pull
@@ -71,7 +72,9 @@ def pull_once(
         if not isinstance(error, InDoubtError):
             intent.discard()
             return Result(refused=error, requested=True)
-        doubted = intent.pull.doubted(f"{error.code}: {error.message}", error.request_id, error.body)
+        came = whole_records(queue.feed, error.body)
+        reason = f"{error.code}: {error.message}"
+        doubted = intent.pull.doubted(reason, error.request_id or came.request_id, error.body, came.records)
         return Result(doubted, refused=error, fatal=_kept(intent.keep, doubted), requested=True)
     except SmsSourceError as error:  # the credentials failed; nothing was sent
         intent.discard()

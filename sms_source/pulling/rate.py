@@ -77,8 +77,8 @@ class RateLimiter:
         return self._sent[surplus - 1] + 1 + GUARD_SECONDS - now
 
 
-@functools.cache
-def rate_of(secret_id: str, action: str, per_second: int) -> RateLimiter:
+@functools.cache  # by all three
+def rate_of(secret_id: str, action: str, per_second: int) -> RateLimiter:  # noqa: ARG001 - the cache has them
     """Return the one limiter of this process for an account's action: the quota is by both."""
     if per_second > MAX_PULLS_PER_SECOND:
         logger.warning(

@@ -4,7 +4,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from sms_source.feeds import REPLIES
+from sms_source.errors import decisive
+from sms_source.feeds import RECEIPTS, REPLIES
 
 
 @dataclass
@@ -41,6 +42,11 @@ class DrainReport:
         """Rows for `replies`, by application id."""
         return self.of_feed(REPLIES.name)
 
+    @property
+    def receipts(self) -> Counter[str]:
+        """Rows for `receipts`, by application id."""
+        return self.of_feed(RECEIPTS.name)
+
     def of_feed(self, name: str) -> Counter[str]:
         """Return the rows for one feed's table, by application id."""
         return Counter({app: count for (feed, app), count in self.records.items() if feed == name})
@@ -48,4 +54,4 @@ class DrainReport:
     def raise_for_failure(self) -> None:
         """Raise what ended the drain, if anything did; call it after the load."""
         if self.failures:
-            raise self.failures[0]
+            raise decisive(self.failures)

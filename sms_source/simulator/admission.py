@@ -12,20 +12,23 @@ from typing import Any
 import orjson
 from tencentcloud.common.sign import Sign
 
+from .actions import Action
+from .queues import Window
 from .records import Account
-
-PULL = "PullSmsReplyStatus"
-SEARCH = "PullSmsReplyStatusByPhoneNumber"
 
 Headers = Mapping[str, str]
 """Of a request; the names in lower case."""
 
 _MAX_CLOCK_SKEW = 300
 _UNIX_TIMES = range(4102444800)
+_MAX_WINDOW_AGE = 7 * 86400
 _PULL_PARAMETERS: dict[str, Any] = {"Limit": range(1, 101), "SmsSdkAppId": str}
 _WINDOW = {"BeginTime": _UNIX_TIMES, "EndTime": _UNIX_TIMES, "Offset": range(1), "PhoneNumber": str}
-PARAMETERS = {PULL: _PULL_PARAMETERS, SEARCH: _PULL_PARAMETERS | _WINDOW}
 _OPTIONAL = frozenset({"EndTime"})
+_WRONG_VALUE = "InvalidParameterValue"
+_WRONG_BEGIN = "InvalidParameterValue.BeginTimeVerifyFail"
+_WRONG_VALUES = {"BeginTime": _WRONG_BEGIN, "EndTime": "InvalidParameterValue.EndTimeVerifyFail"}
+_E164 = re.compile(r"\+[1-9][0-9]{4,14}")
 _AUTHORIZATION = re.compile(
     r"TC3-HMAC-SHA256 +Credential=(?P<secret_id>[^/,\s]+)/(?P<scope>[^/,\s]+/[^/,\s]+/tc3_request), *"
     r"SignedHeaders=(?P<signed>[a-z0-9-]+(?:;[a-z0-9-]+)*), *Signature=(?P<signature>[0-9a-f]{64})"
@@ -74,22 +77,33 @@ def authenticate(headers: Headers, body: bytes, accounts: Mapping[str, Account],
     return account
 
 
-def parameters_of(action: str, body: bytes) -> Any:
+def parameters_of(action: Action, body: bytes) -> Any:
     """Return the parameters of a request, or raise the `ApiError` due."""
     try:
         values = orjson.loads(body)
     except orjson.JSONDecodeError:
         raise ApiError("FailedOperation.JsonParseFail", "The request body is not JSON.") from None
     check(isinstance(values, dict), "InvalidParameter", "The request body is not a JSON object.")
-    domains = PARAMETERS[action]
+    domains = _PULL_PARAMETERS | _WINDOW if action.is_look_up else _PULL_PARAMETERS
     for name in values:
         check(name in domains, "UnknownParameter", f"The parameter {name!r} is not recognized.")
     for name, domain in domains.items():
         if name in values:
             is_typed = type(values[name]) is (str if domain is str else int)
             check(is_typed, "InvalidParameter", f"The type of the parameter {name} is wrong.")
-            fits = domain is str or values[name] in domain
-            check(fits, "InvalidParameterValue", f"The value of the parameter {name} is not allowed.")
+            fits, code = domain is str or values[name] in domain, _WRONG_VALUES.get(name, _WRONG_VALUE)
+            check(fits, code, f"The value of the parameter {name} is not allowed.")
         else:
             check(name in _OPTIONAL, "MissingParameter", f"The request is missing the parameter {name}.")
     return values
+
+
+def window_of(parameters: Mapping[str, Any], now: int) -> Window:
+    """Return what a look-up asks for at the Unix time `now`, or raise the `ApiError` due."""
+    phone_number, begin = parameters["PhoneNumber"], parameters["BeginTime"]
+    end = parameters.get("EndTime", now)
+    is_number = _E164.fullmatch(phone_number)
+    check(is_number, "InvalidParameterValue.IncorrectPhoneNumber", "The phone number is not in E.164.")
+    check(now - _MAX_WINDOW_AGE <= begin, _WRONG_BEGIN, "BeginTime is over 7 days back.")
+    check(begin <= end, "InvalidParameterValue.InvalidStartTime", "BeginTime is after EndTime.")
+    return Window(phone_number, begin, end)

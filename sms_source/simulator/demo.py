@@ -1,4 +1,4 @@
-"""Made-up replies."""
+"""Made-up records, as many as one likes."""
 
 import random
 
@@ -16,6 +16,18 @@ _TEXTS = (
     ("请问几点开门？", "谢谢 🙏", "Très bien, merci ☕️", 'Is "2 for 1" still on?', "你好，\n换个地址", "？"),
 )
 _NUMBERS = (("86", "12", 9), ("1", "20255501", 2), ("44", "7700900", 3))  # country, prefix, further digits
+_CODES = (
+    "MI:0024",
+    "MK:0012",
+    "MK0001",
+    "12",
+    "012",
+    "UNDELIV_601",
+    "EXPIRED",
+    "REJECTD",
+    "MX:0012",
+    "TUIDING",
+)
 
 
 def demo_replies(count: int, *, seed: int, now: int) -> list[dict[str, str | int]]:
@@ -47,4 +59,34 @@ def demo_replies(count: int, *, seed: int, now: int) -> list[dict[str, str | int
         )
     for twin in range(9, count, 97):
         records[twin] = dict(records[twin - 1])
+    return records
+
+
+def demo_receipts(count: int, *, seed: int, now: int) -> list[dict[str, str | int | None]]:
+    """Return `count` made-up receipts of the days before `now` (Unix time), oldest first.
+
+    One in ten is a failure, with a carrier's code; a number may have several. The numbers are nobody's, as
+    those of `demo_replies`, and for the same seed some are the same.
+    """
+    generator = random.Random(seed)
+    people = [
+        (reply["CountryCode"], reply["SubscriberNumber"]) for reply in demo_replies(count, seed=seed, now=now)
+    ]
+    ages = sorted((generator.randrange(6 * 86400) for _ in range(count)), reverse=True)
+    records: list[dict[str, str | int | None]] = []
+    for seconds in ages:
+        country_code, subscriber_number = generator.choice(people)
+        is_failed = generator.random() < 0.1
+        records.append(
+            {
+                "UserReceiveTime": now - seconds,
+                "CountryCode": country_code,
+                "SubscriberNumber": subscriber_number,
+                "PhoneNumber": f"+{country_code}{subscriber_number}",
+                "SerialNo": f"5000:{generator.randrange(10**27, 10**28)}",
+                "ReportStatus": "FAIL" if is_failed else "SUCCESS",
+                "Description": generator.choice(_CODES) if is_failed else "DELIVRD",
+                "SessionContext": generator.choice((None, "", "order-1234")),
+            }
+        )
     return records

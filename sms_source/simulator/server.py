@@ -12,8 +12,10 @@ import threading
 
 import orjson
 
-from .records import Fault, FaultKind, to_json
-from .service import Service, http_message
+from .faults import Fault, FaultKind
+from .messages import http_message
+from .records import Pull, to_json
+from .service import Service
 
 CONTROL_PATH = "/_simulator/"
 
@@ -62,10 +64,10 @@ class _Connection(http.server.BaseHTTPRequestHandler):
             with self.server.service.lock:
                 result = method(**arguments)
         except (ValueError, TypeError, KeyError, AttributeError) as error:
-            return http_message(to_json({"error": f"{type(error).__name__}: {error}"}), status=400)
+            return http_message(to_json({"error": _told(error)}), status=400)
         return http_message(to_json(result))
 
-    def _deliver(self, message: bytes, fault: Fault | None, pull: int) -> bool:
+    def _deliver(self, message: bytes, fault: Fault | None, pull: Pull | None) -> bool:
         """Send an answer, or fail as its fault demands; true if the connection stays open."""
         kind = fault.kind if fault else None
         settings, stopping = self.server.service.settings, self.server.stopping
@@ -103,7 +105,7 @@ class _Connection(http.server.BaseHTTPRequestHandler):
             self.connection.shutdown(socket.SHUT_WR)  # at once, not after the client's next request
         return settings.keep_alive and kind not in (FaultKind.TRUNCATE, FaultKind.CLOSE_AFTER)
 
-    def _settle(self, pull: int, *, sent: bool) -> None:
+    def _settle(self, pull: Pull | None, *, sent: bool) -> None:
         with self.server.service.lock:
             self.server.service.settle(pull, sent=sent)
 
@@ -133,3 +135,8 @@ def is_loopback(host: str) -> bool:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def _told(error: Exception) -> str:
+    """Return what went wrong; a `ValueError` says it by itself."""
+    return str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"

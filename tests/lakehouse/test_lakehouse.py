@@ -20,7 +20,7 @@ from tests.lakehouse.conftest import EXECUTORS, Lake
 from tests.lakehouse.crash import run as run_crash_harness
 from tests.test_operations import blocks as pages_blocks
 from tests.test_readme import blocks
-from tests.test_source import as_rows, canonical, everything_people_write
+from tests.helpers.replies import as_rows, canonical, everything_people_write
 
 TO_FILES = ("--destination", "filesystem")
 NOW = 1_795_000_000
@@ -128,7 +128,7 @@ def test_the_tables_exist_after_the_first_load_of_an_empty_queue(
 ) -> None:
     """A reader that is set up on the first day finds the tables, with their columns."""
     assert job(*TO_FILES)[0] == 0
-    for name in ("replies", "pulls", "rejected_replies"):
+    for name in ("replies", "pulls", "rejected_records"):
         assert lake.table(name).to_pyarrow_table().num_rows == 0
     assert "reply_content" in {field.name for field in lake.table("replies").schema().fields}
 

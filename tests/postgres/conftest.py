@@ -19,7 +19,7 @@ def server() -> Iterator[PostgresServer]:
     if programs is None:
         pytest.skip("PostgreSQL's server programs are not here: run tests/postgres/install.sh")
     if importlib.util.find_spec("psycopg2") is None:
-        pytest.skip("psycopg2 is not here: pip install 'tencent-sms-replies[postgres]'")
+        pytest.skip("psycopg2 is not here: pip install 'dlt-tencent-sms[postgres]'")
     with PostgresServer(programs) as server:
         yield server
 

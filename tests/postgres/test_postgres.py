@@ -12,8 +12,8 @@ from tests.conftest import APP, OTHER_APP, Job, a_reply
 from tests.crash.harness import Options
 from tests.crash.harness import run as run_crash_harness
 from tests.postgres.conftest import PostgresWarehouse
-from tests.test_load_replies import start_job, wait_until
-from tests.test_source import ALL_FIELDS, as_rows, canonical, everything_people_write
+from tests.helpers.jobs import start_job, wait_until
+from tests.helpers.replies import ALL_FIELDS, as_rows, canonical, everything_people_write
 
 NUL_TEXT = "before\0after"
 POSTGRES_TEXT = "before\ufffdafter"

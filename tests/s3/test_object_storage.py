@@ -6,6 +6,7 @@ import pytest
 
 from sms_source.api.answers import parse_answer
 from sms_source.errors import JournalLockedError
+from sms_source.feeds import REPLIES
 from sms_source.journal import object_storage
 from sms_source.journal.journal import Journal
 from sms_source.journal.object_storage import ObjectStorage
@@ -28,7 +29,7 @@ def test_a_drain_is_kept_read_committed_and_expired(journal_url: str) -> None:
     """The journal's life is the same as on a disk."""
     journal = Journal(journal_url)
     drain = journal.open_drain()
-    kept = drain.intend(APP, "ap-guangzhou", 100).answered(parse_answer(BODY), BODY)
+    kept = drain.intend(APP, "ap-guangzhou", 100).answered(parse_answer(REPLIES, BODY), BODY)
     drain.answer(kept)
     doubted = drain.intend(APP, "ap-guangzhou", 100).doubted("Client.ReadTimeout: x")
     drain.doubt(doubted)

@@ -1,0 +1,132 @@
+"""The figures of the page that need receipts: what was delivered, why not, and how soon people reply."""
+
+from dataclasses import dataclass
+from datetime import date
+
+from sms_source.report.figures import LISTED, Period
+from sms_source.report.warehouse import Row, Warehouse
+
+BUCKETS = {
+    60: "1 min",
+    300: "5 min",
+    900: "15 min",
+    3_600: "1 h",
+    21_600: "6 h",
+    86_400: "24 h",
+    259_200: "3 days",
+}
+"""The upper bounds of the groups of response times, in seconds, and their names; the last one is how long a
+reply is awaited."""
+
+
+@dataclass(frozen=True)
+class Deliveries:
+    """What receipts say.
+
+    delivered, failed: messages of the period, by UTC day.
+    undated: messages that failed, of all time, for which the carrier gave no time.
+    reasons: why messages failed, these included, the most frequent first: category, description, meaning
+        and messages.
+    """
+
+    delivered: dict[date, int]
+    failed: dict[date, int]
+    undated: int
+    reasons: list[Row]
+
+    @property
+    def messages(self) -> int:
+        """Messages of the period."""
+        return sum(self.delivered.values()) + self.failures
+
+    @property
+    def failures(self) -> int:
+        """Messages of the period that failed."""
+        return sum(self.failed.values())
+
+
+def read_deliveries(warehouse: Warehouse, period: Period) -> Deliveries:
+    """`deliveries`, in the period: by day, and by reason."""
+    first, last = period.dates[0], period.dates[-1]
+    by_day = warehouse.rows(
+        "select day, cast(sum(messages) as bigint) as messages, "
+        "cast(sum(case when report_status = 'SUCCESS' then messages else 0 end) as bigint) as delivered "
+        "from {deliveries} where day between %s and %s group by day",
+        *(first, last),
+    )
+    delivered, failed = dict.fromkeys(period.dates, 0), dict.fromkeys(period.dates, 0)
+    for row in by_day:
+        delivered[row["day"]] = row["delivered"]
+        failed[row["day"]] = row["messages"] - row["delivered"]
+    undated = warehouse.row(
+        "select cast(coalesce(sum(messages), 0) as bigint) as messages from {deliveries} "
+        "where day is null and report_status <> 'SUCCESS'"
+    )
+    reasons = warehouse.rows(
+        "select category, meaning, description, cast(sum(messages) as bigint) as messages from {deliveries} "
+        "where (day between %s and %s or day is null) and report_status <> 'SUCCESS' "
+        "group by category, meaning, description order by 4 desc, description limit %s",
+        *(first, last, LISTED),
+    )
+    return Deliveries(delivered, failed, undated["messages"], reasons)
+
+
+@dataclass(frozen=True)
+class Responses:
+    """Who of those reached replied, and how soon.
+
+    buckets: replies by response time, one for each of `BUCKETS`; of all time.
+    guesses: of these, replies that more than one message may have caused.
+    median, slow: seconds within which half and nine tenths of the replies came; None without any.
+    rates: of the period, by session context, the most people first: delivered, replied, their rate, and
+        opted out.
+    """
+
+    buckets: list[int]
+    guesses: int
+    median: float | None
+    slow: float | None
+    rates: list[Row]
+
+    @property
+    def replies(self) -> int:
+        """Replies that a message was found for."""
+        return sum(self.buckets)
+
+    @property
+    def delivered(self) -> int:
+        """People reached, of the rows that are listed; who was reached on two days counts twice."""
+        return sum(row["delivered"] for row in self.rates)
+
+    @property
+    def replied(self) -> int:
+        """People who replied, likewise."""
+        return sum(row["replied"] for row in self.rates)
+
+
+def read_responses(warehouse: Warehouse, period: Period) -> Responses:
+    """`reply_attributions` and `response_rates`."""
+    counts = ", ".join(
+        f"count(*) filter (where response_seconds <= {bound}) as bucket_{bound}" for bound in BUCKETS
+    )
+    row = warehouse.row(
+        f"select {counts}, count(*) filter (where candidates > 1) as guesses, "  # noqa: S608 - numbers
+        "percentile_cont(0.5) within group (order by response_seconds) as median, "
+        "percentile_cont(0.9) within group (order by response_seconds) as slow from {reply_attributions}"
+    )
+    up_to = [row[f"bucket_{bound}"] for bound in BUCKETS]
+    rates = warehouse.rows(
+        "select session_context, cast(sum(delivered) as bigint) as delivered, "
+        "cast(sum(replied) as bigint) as replied, cast(sum(opted_out) as bigint) as opted_out, "
+        "cast(sum(replied) as double precision) / sum(delivered) as rate "
+        "from {response_rates} where day between %s and %s "
+        "group by session_context order by 2 desc, session_context limit %s",
+        *(period.dates[0], period.dates[-1], LISTED),
+    )
+    return Responses(
+        buckets=[count - before for before, count in zip([0, *up_to], up_to, strict=False)],
+        guesses=row["guesses"],
+        median=row["median"],
+        slow=row["slow"],
+        rates=rates,
+    )

@@ -1,0 +1,154 @@
+"""The warehouse, opened to be read: which relations the dataset has, and the rows of a query."""
+
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import dlt
+from dlt.common.destination.exceptions import SqlClientNotAvailable
+from dlt.destinations.exceptions import DatabaseException
+from dlt.destinations.sql_client import SqlClientBase
+
+from sms_source.errors import ConfigurationError, SmsSourceError
+
+Row = Mapping[str, Any]
+"""Of a query's result, by column."""
+
+MEMORY = "640MB"
+"""What DuckDB may take for a query, beside the program itself; what needs more goes to a disk."""
+
+
+class Warehouse:
+    """A dataset that is read.
+
+    Args:
+        client: of dlt, with its connection open.
+    """
+
+    def __init__(self, client: SqlClientBase[Any]) -> None:
+        self._client = client
+        self.dataset: str = client.dataset_name
+        found = self.rows(
+            "select table_name, table_type from information_schema.tables "
+            "where table_catalog = current_database() and table_schema = %s order by table_name",
+            self.dataset,
+        )
+        self.relations = [row["table_name"] for row in found]
+        self.views = [row["table_name"] for row in found if row["table_type"] == "VIEW"]
+
+    def lacks(self, *names: str) -> list[str]:
+        """Those of these relations that the dataset does not have."""
+        return [name for name in names if name not in self.relations]
+
+    def rows(self, sql: str, *values: Any) -> list[Row]:
+        """All rows of a query.
+
+        Args:
+            sql: in what DuckDB and PostgreSQL have in common, `{name}` for a relation of the dataset and
+                `%s` for a value.
+            values: in the order of their places.
+        """
+        return [row for chunk in self.chunks(sql, *values) for row in chunk]
+
+    def columns(self, relation: str) -> list[str]:
+        """The columns of a relation, in their order."""
+        found = self.rows(
+            "select column_name from information_schema.columns where table_catalog = current_database() "
+            "and table_schema = %s and table_name = %s order by ordinal_position",
+            self.dataset,
+            relation,
+        )
+        return [row["column_name"] for row in found]
+
+    def row(self, sql: str, *values: Any) -> Row:
+        """The only row of a query."""
+        return self.rows(sql, *values)[0]
+
+    def chunks(self, sql: str, *values: Any, size: int = 10_000) -> Iterator[list[Row]]:
+        """The rows of a query, so many at a time."""
+        with self._client.execute_query(sql.format_map(_Names(self._client)), *values) as cursor:
+            columns = [column[0] for column in cursor.description or ()]
+            while rows := cursor.fetchmany(size):
+                yield [dict(zip(columns, row, strict=True)) for row in rows]
+
+
+class _Names(dict[str, str]):
+    """Relations by their names in SQL: quoted, and with the dataset."""
+
+    def __init__(self, client: SqlClientBase[Any]) -> None:
+        self._client = client
+
+    def __missing__(self, name: str) -> str:
+        return self._client.make_qualified_table_name(name)
+
+
+@contextmanager
+def open_warehouse(pipeline: dlt.Pipeline) -> Iterator[Warehouse]:
+    """The dataset of a pipeline. A DuckDB file is opened read-only, and beside other readers.
+
+    Raises:
+        ConfigurationError: the destination has no SQL, or the database or the dataset is not there.
+        SmsSourceError: another process is writing into the DuckDB file.
+    """
+    with ExitStack() as stack:
+        try:
+            client = pipeline.sql_client()
+        except SqlClientNotAvailable as error:
+            name = pipeline.destination.destination_name if pipeline.destination else "none"
+            raise ConfigurationError(
+                f"The destination {name!r} can't be asked by SQL, which the report needs: use duckdb or "
+                "postgres."
+            ) from error
+        is_duckdb = client.capabilities.sqlglot_dialect == "duckdb"
+        if is_duckdb:
+            _open_read_only(client, stack)
+        else:
+            stack.enter_context(_connected(client))
+        warehouse = Warehouse(client)
+        if not warehouse.relations:
+            raise ConfigurationError(
+                f"There is no dataset {warehouse.dataset!r} in the destination, or it is empty: load first, "
+                "or give the name of the dataset into which the replies are loaded."
+            )
+        yield warehouse
+
+
+@contextmanager
+def _connected(client: SqlClientBase[Any]) -> Iterator[None]:
+    client.open_connection()
+    try:
+        yield
+    finally:
+        client.close_connection()
+
+
+def _open_read_only(client: SqlClientBase[Any], stack: ExitStack) -> None:
+    credentials: Any = client.credentials
+    database = str(getattr(credentials, "database", ""))
+    is_file = hasattr(credentials, "read_only") and database and "://" not in database
+    if is_file and not database.startswith(":"):
+        if not Path(database).exists():
+            raise ConfigurationError(
+                f"There is no database {database}: load first, or run in the directory of the load."
+            )
+        credentials.read_only = True
+    try:
+        stack.enter_context(_connected(client))
+    except Exception as error:
+        if "Could not set lock on file" in str(error) or "being used by another process" in str(error):
+            raise SmsSourceError(
+                f"Another process is writing into {database}: wait until it has closed it, then run again."
+            ) from error
+        if "search_path" in str(error) or isinstance(error, DatabaseException):
+            raise ConfigurationError(
+                f"The dataset {client.dataset_name!r} of {database} can't be opened: load first, or give the "
+                "name of the dataset into which the replies are loaded."
+            ) from error
+        raise
+    # What does not fit into memory is people's replies: only this user may read it, and it goes at the end.
+    folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="sms-report-"))
+    for setting, value in {"temp_directory": folder, "memory_limit": MEMORY}.items():
+        client.execute_sql(f"set {setting} = '{value}'")
+    client.execute_sql("set preserve_insertion_order = false")

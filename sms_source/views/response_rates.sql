@@ -1,0 +1,34 @@
+-- needs: replies, receipts
+-- How many of those whom a message reached replied to it: by UTC day of the receipt, application and the context
+-- that the sender gave the message. Only the delivered count: no receipt is not a failure.
+--
+-- delivered: people with a receipt SUCCESS
+-- replied: people with a reply that reply_attributions gives to such a receipt
+-- reply_rate: replied of delivered, from 0 to 1
+-- median_response_seconds: of these replies
+-- opted_out: people with an opt-out keyword among these replies
+with answered as (
+  select
+    attributions.receipt_id,
+    attributions.response_seconds,
+    replies.phone_number,
+    words.meaning
+  from sms.reply_attributions as attributions
+  join sms.unique_replies as replies on replies.reply_id = attributions.reply_id
+  left join sms.opt_out_words as words
+    on words.word = replies.keyword
+    and (words.country_code is null or words.country_code = replies.country_code)
+)
+select
+  cast(receipts.user_receive_time at time zone 'UTC' as date) as day,
+  receipts.sms_sdk_app_id,
+  receipts.session_context,
+  count(distinct receipts.phone_number) as delivered,
+  count(distinct answered.phone_number) as replied,
+  cast(count(distinct answered.phone_number) as double) / count(distinct receipts.phone_number) as reply_rate,
+  median(answered.response_seconds) as median_response_seconds,
+  count(distinct case when answered.meaning = 'opt_out' then answered.phone_number end) as opted_out
+from sms.unique_receipts as receipts
+left join answered on answered.receipt_id = receipts.receipt_id
+where receipts.report_status = 'SUCCESS'
+group by 1, 2, 3

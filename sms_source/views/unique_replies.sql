@@ -1,0 +1,72 @@
+-- needs: replies
+-- Each reply once, whichever channels brought it: of each content (application, number, time, text, sign and
+-- extend code) as many as the channel that brought most of it. Of equal ones the queue's stays, then the
+-- callback's, then the look-up's. An absent text equals an empty one. Costs nothing while one channel has rows.
+select
+  reply_id, pull_id, channel, sms_sdk_app_id, region, reply_time, phone_number, country_code, subscriber_number,
+  sign_name, extend_code, reply_content, keyword, request_id, pulled_at, _dlt_load_id
+from sms.replies
+where channel = 'queue'
+union all
+select
+  reply_id, pull_id, channel, sms_sdk_app_id, region, reply_time, phone_number, country_code, subscriber_number,
+  sign_name, extend_code, reply_content, keyword, request_id, pulled_at, _dlt_load_id
+from sms.replies
+where channel in ('callback', 'lookup') and reply_id not in (
+  -- Number the copies of a content within each channel: the first of one is the first of the other.
+  select reply_id
+  from (
+    select
+      reply_id,
+      row_number() over (
+        partition by app, phone_number, reply_time, content, sign, extend, copy
+        order by case channel when 'queue' then 1 when 'callback' then 2 else 3 end
+      ) as preference
+    from (
+      select
+        replies.reply_id, replies.channel,
+        contested.app, contested.phone_number, contested.reply_time,
+        contested.content, contested.sign, contested.extend,
+        row_number() over (
+          partition by
+            contested.app, contested.phone_number, contested.reply_time,
+            contested.content, contested.sign, contested.extend, replies.channel
+          order by replies.pulled_at, replies.reply_id
+        ) as copy
+      from sms.replies as replies
+      join (
+        -- The contents that more than one channel brought: none, as a rule, and then nothing above is computed.
+        (
+          select
+            coalesce(sms_sdk_app_id, '') as app, phone_number, reply_time, coalesce(reply_content, '') as content,
+            coalesce(sign_name, '') as sign, coalesce(extend_code, '') as extend
+          from sms.replies where channel = 'queue'
+          intersect
+          select
+            coalesce(sms_sdk_app_id, ''), phone_number, reply_time, coalesce(reply_content, ''),
+            coalesce(sign_name, ''), coalesce(extend_code, '')
+          from sms.replies where channel = 'callback'
+        )
+        union
+        (
+          select
+            coalesce(sms_sdk_app_id, ''), phone_number, reply_time, coalesce(reply_content, ''),
+            coalesce(sign_name, ''), coalesce(extend_code, '')
+          from sms.replies where channel in ('queue', 'callback')
+          intersect
+          select
+            coalesce(sms_sdk_app_id, ''), phone_number, reply_time, coalesce(reply_content, ''),
+            coalesce(sign_name, ''), coalesce(extend_code, '')
+          from sms.replies where channel = 'lookup'
+        )
+      ) as contested
+        on coalesce(replies.sms_sdk_app_id, '') = contested.app
+        and replies.phone_number = contested.phone_number
+        and replies.reply_time = contested.reply_time
+        and coalesce(replies.reply_content, '') = contested.content
+        and coalesce(replies.sign_name, '') = contested.sign
+        and coalesce(replies.extend_code, '') = contested.extend
+    ) as numbered
+  ) as preferred
+  where preference > 1
+)

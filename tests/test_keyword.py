@@ -1,0 +1,86 @@
+"""The column `keyword`: what a person wrote, reduced to what programs compare."""
+
+import unicodedata
+
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sms_source.loading.keyword import keywords
+
+NEWER_THAN_SOME_LIBRARIES = "ƛɤɷɼ"
+"""Unicode 16 gave these old letters an upper case, which pyarrow knows and Python does not, or the reverse."""
+
+CHARACTERS = st.characters(codec="utf-8", exclude_characters=NEWER_THAN_SOME_LIBRARIES).filter(
+    # Assigned for so long that all libraries have the same tables.
+    lambda character: unicodedata.ucd_3_2_0.category(character) != "Cn"
+)
+# Few letters among much else, halves of what NFKC composes, and ligatures that it takes apart.
+ODD = st.sampled_from(" 。!🙏\u0301\u200b\0ßﬁ㎏ﷺİıſ각\u1100\u1161\u11a8aéＡ９٣退")
+TEXTS = st.none() | st.text(CHARACTERS, max_size=60) | st.text(ODD, max_size=200)
+
+
+def one(text: str | None) -> str | None:
+    """The keyword of a text."""
+    result: list[str | None] = keywords(pa.array([text], pa.string())).to_pylist()
+    return result[0]
+
+
+def in_plain_python(text: str | None) -> str | None:
+    """The definition, a letter at a time."""
+    normal = unicodedata.normalize("NFKC", text or "").replace("ß", "SS")
+    upper = "".join(c.upper() if len(c.upper()) == 1 else c for c in normal)
+    kept = "".join(c for c in upper if c.isalnum())
+    return kept if 1 <= len(kept) <= 20 else None
+
+
+@pytest.mark.parametrize(
+    ("text", "keyword"),
+    [
+        ("T 退订。", "T退订"),
+        ("Opt-out!", "OPTOUT"),
+        ("ＴＤ", "TD"),
+        ("stop 🙏", "STOP"),
+        ("5分", "5分"),
+        (" 0000 ", "0000"),
+        ("Straße", "STRASSE"),
+        ("don't", "DONT"),
+        ("arrêt", "ARRÊT"),
+        ("a" * 20, "A" * 20),
+        ("a" * 21, None),
+        ("🙏" * 5_000 + "stop" + "\n" * 5_000, "STOP"),
+        ("stop, or I complain about it to the carrier", None),
+        ("🙏!", None),
+        ("", None),
+        (None, None),
+    ],
+)
+def test_a_keyword_is_letters_and_digits_in_one_case_and_width(text: str | None, keyword: str | None) -> None:
+    """However a person writes a word, it is the same; prose and signs are no word."""
+    assert one(text) == keyword == in_plain_python(text)
+
+
+@settings(deadline=None)
+@given(st.lists(TEXTS, max_size=20))
+def test_keywords_are_those_of_the_definition(texts: list[str | None]) -> None:
+    """The kernels of Arrow over a column do what plain Python does letter by letter."""
+    expected = [in_plain_python(text) for text in texts]
+    column = pa.array(texts, pa.string())
+    assert keywords(column).to_pylist() == expected
+    chunks = pa.chunked_array([column.slice(0, 3), column.slice(3)], pa.string())
+    assert keywords(chunks).equals(keywords(column))
+
+
+@settings(deadline=None)
+@given(TEXTS)
+def test_the_keyword_of_a_keyword_is_itself(text: str | None) -> None:
+    """So a word that a user configures may be written in any form."""
+    assert one(one(text)) == one(text)
+
+
+@pytest.mark.parametrize("kind", [pa.string(), pa.large_string()])
+def test_a_column_without_rows_has_no_keywords(kind: pa.DataType) -> None:
+    """The empty batch that makes the tables has the column, too."""
+    for empty in (pa.array([], kind), pa.chunked_array([], kind)):
+        assert keywords(empty).equals(pa.array([], kind))
