@@ -167,7 +167,8 @@ class Loader:
     def _make_engine(self, target: AnyDestination, journal: Journal) -> Engine:
         from sms_source.loading.engine import Engine  # a quiet round does without Arrow
 
-        directory = WorkingDirectory(self._pipeline, journal.identity.journal_id)
+        is_private = bool(self._options.journal_encryption_key)
+        directory = WorkingDirectory(self._pipeline, journal.identity.journal_id, in_memory=is_private)
         self._stack.enter_context(directory)
         self._engine = Engine(target, self._dataset, self._pipeline, self._progress, directory)
         return self._engine

@@ -133,6 +133,7 @@ def _tables(
             drain,
             feeds=options.pull_feeds,
             fit=destination.fit,
+            pseudonym_key=options.pseudonym_key,
             report=told,
             is_bounded=not replay,
         )
