@@ -14,6 +14,7 @@ import itertools
 import logging
 import zlib
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from types import TracebackType
@@ -194,26 +195,30 @@ class Journal:
                 self._set_aside(name, str(error), folder or FOLDER)
             return
         for names in by_rank(self._names(item)).values():
-            yield self._best(item, names)
+            member, pull = self._best(item, names)
+            if pull.channel == "queue" or not pull.in_doubt:  # else it can't be read, and was no pull
+                yield member, pull
 
     def _best(self, drain_id: str, names: list[str]) -> tuple[Member, Pull]:
         """Return the file that counts of one pull's files, and the pull: a valid answer before all else."""
-        reason = ""
+        # The request may have gone out, and no answer is known of.
+        left = parse_name(drain_id, names[0])
         for name in names:
+            pull = parse_name(drain_id, name)
+            content = b""
             try:
                 content = self.storage.read(f"{FOLDER}/{drain_id}/{name}")
-                pull = file_format.decode(parse_name(drain_id, name), content)
-                return Member(drain_id, name, content, ""), pull
+                return Member(drain_id, name, content, ""), file_format.decode(pull, content)
             except FileNotFoundError:
                 continue
             except (OSError, ValueError) as error:
-                if state_of(name) != "intent":
-                    reason = str(error)
-                    self._set_aside(f"{drain_id}/{name}", reason)
-        # The request may have gone out, and no answer is known of.
-        pull = parse_name(drain_id, names[0])
-        pull = replace(pull, error=UNREADABLE) if reason else pull
-        return Member(drain_id, file_name(pull, "in_doubt"), encode(pull), ""), pull
+                if state_of(name) == "intent":
+                    with suppress(ValueError):
+                        left = file_format.decode_torn(pull, content)
+                else:
+                    left = replace(left, error=UNREADABLE)
+                    self._set_aside(f"{drain_id}/{name}", str(error))
+        return Member(drain_id, file_name(left, "in_doubt"), encode(left), ""), left
 
     def _loaded_members(self, drain_id: str, load_id: str) -> Iterator[Member]:
         for member, pull in self._members(drain_id):
@@ -279,6 +284,17 @@ class JournalDrain:
                 "Nothing more was pulled. Free or enlarge its disk, or see to its store, then run again."
             ) from error
         return Intent(pull, reservation, self._spill, self._storage.url)
+
+    def add(self, pull: Pull) -> Pull:
+        """Keep records that came by another way than a pull, such as a look-up; return them as they are kept.
+
+        Raises:
+            OSError: the storage refused it.
+        """
+        numbered = replace(pull, pull_id=f"{self.drain_id}/{next(self._numbers):06d}")
+        name = file_name(numbered, file_format.loaded_state(numbered))
+        self._storage.write(f"{FOLDER}/{self.drain_id}/{name}", encode(numbered))
+        return numbered
 
     def close(self) -> None:
         """End the drain; one without a pull leaves nothing."""
