@@ -24,6 +24,7 @@ from sms_source.errors import (
 from sms_source.loading.loader import load
 from sms_source.loading.summary import Summary
 from sms_source.loading.working_directory import empty_working_directory
+from sms_source.privacy.pseudonym import pseudonym
 from sms_source.pulling.report import DrainReport
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ __all__ = [
     "check",
     "empty_working_directory",
     "load",
+    "pseudonym",
     "sms_source",
 ]
 

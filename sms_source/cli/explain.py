@@ -118,7 +118,7 @@ def _leaf(name: str, traces: list[LookupTrace | LookupTraces]) -> list[tuple[str
     first = traces[0]
     if isinstance(first, LookupTraces):
         return [leaf for inner, its_traces in first.traces.items() for leaf in _leaf(inner, its_traces)]
-    # dlt looks in the section of everything, too; the longest one is what its documents name.
+    # dlt looks in shorter sections, too; the longest one is what its documents name.
     return [(name, max((list(t.sections) for t in traces if isinstance(t, LookupTrace)), key=len))]
 
 
@@ -132,8 +132,8 @@ def _not_toml(error: TomlProviderReadException) -> str:
         except ParseError as reason:
             why = re.sub(r" at line \d+ col \d+$", "", str(reason)).rstrip(".")
             return (
-                f"{path.absolute()}, line {_line_of(reason, text)}, is not TOML: {redact(why)}. Correct it; a "
-                "section may stand in it only once: options belong below the one that is there."
+                f"{path.absolute()}, line {_line_of(reason, text)}, is not TOML: {redact(why)}. Correct it; "
+                "a section may stand in it only once: options belong below the one that is there."
             )
         except (OSError, ValueError) as reason:
             return f"{path.absolute()} can't be read: {redact(str(reason))}."

@@ -9,6 +9,7 @@ from typing import Any
 
 import dlt
 from dlt.common.destination import AnyDestination
+from dlt.common.pipeline import LoadInfo
 from dlt.destinations.exceptions import DatabaseUndefinedRelation
 from dlt.destinations.job_client_impl import SqlJobClientBase
 from dlt.extract import DltSource
@@ -79,14 +80,22 @@ class Engine:
         self._hints.hint(source, given_again=given_again)
         forget_credentials()
         try:
+            info = self._run(source)
+        except BaseException:
+            self._directory.forget_failure()
+            raise
+        self._directory.forget_rows()
+        return info.loads_ids[-1] if info.loads_ids else None
+
+    def _run(self, source: DltSource) -> LoadInfo:
+        try:
             info = self.pipeline.run(source)
         except PipelineStepFailed as error:
             if not _is_race(error):
                 raise
             info = self.pipeline.load()  # the other job's tables are there now
         info.raise_on_failed_jobs()
-        self._directory.forget_rows()
-        return info.loads_ids[-1] if info.loads_ids else None
+        return info
 
     def restore(self) -> commits.State:
         """Take dlt's state from the destination, and return what it says of the last package."""

@@ -151,8 +151,15 @@ class Round:
 
         report = DrainReport()
         engine = self._engine()
-        feeds = self._options.pull_feeds
-        extraction = Extraction(self._journal, items, drain, feeds=feeds, fit=engine.fit, report=report)
+        extraction = Extraction(
+            self._journal,
+            items,
+            drain,
+            feeds=self._options.pull_feeds,
+            fit=engine.fit,
+            pseudonym_key=self._options.pseudonym_key,
+            report=report,
+        )
         self._summary.reports.append(report)
         load_id = engine.load(extraction, given_again=bool(items))
         return extraction.included, load_id, report
