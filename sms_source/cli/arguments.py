@@ -4,6 +4,8 @@ import argparse
 import math
 import sys
 
+from sms_source.cli import recover_command
+
 DESCRIPTION = """\
 Empty the queues of Tencent Cloud SMS applications into a warehouse, each record exactly once.
 
@@ -35,9 +37,13 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     load = commands.add_parser("load", help="empty the queues and load what they hold")
     check = commands.add_parser("check", help="prove that a run can work, and take no record")
     demo = commands.add_parser("demo", help="load from the bundled simulator, no account needed")
-    for command in (load, check, demo):
+    recover = commands.add_parser(
+        "recover", help="ask by phone number for what pulls in doubt lost, and load what is missing"
+    )
+    recover_command.add_arguments(recover)
+    for command in (load, check, demo, recover):
         _add_places(command)
-        if command is not check:
+        if command in (load, demo):
             _add_load(command)
         _add_common(command)
     args = parser.parse_args(arguments)

@@ -5,7 +5,7 @@ import time
 from contextlib import ExitStack
 from typing import Any
 
-from sms_source.cli import demo
+from sms_source.cli import demo, recover_command
 from sms_source.cli.output import Output
 from sms_source.cli.signals import stop_on_signals
 from sms_source.loading.checking import findings
@@ -25,6 +25,9 @@ def run(args: argparse.Namespace, output: Output) -> None:
             for finding in findings(options, args.destination, args.dataset, name):
                 output.checked(finding.what, finding.detail)
             output.no_record_taken()
+            return
+        if getattr(args, "command", None) == "recover":
+            recover_command.run(args, output, options, name)
             return
         loader = stack.enter_context(
             Loader(options, args.destination, args.dataset, name, progress=args.progress)
