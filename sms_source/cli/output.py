@@ -18,6 +18,8 @@ from sms_source.loading.summary import Summary
 HEARTBEAT_SECONDS = 60.0
 """A monitor of --follow hears so often that the job is alive, and a log stays small at any interval."""
 
+WHEREABOUTS = "What was pulled is safe, in the journal or in pending packages; the next run loads it once."
+
 NO_REPLY_TAKEN = (
     "No reply was taken: the question was PullSmsReplyStatusByPhoneNumber, about a number nobody has."
 )
@@ -101,7 +103,7 @@ class TextOutput:
         """One clear message; with --verbose the traceback, too."""
         if self._verbose:
             traceback.print_exception(error)
-        message, status = explain(error)
+        message, status = explain(error, whereabouts=WHEREABOUTS)
         print(f"ERROR: {message}", file=sys.stderr)
         return status
 
@@ -157,7 +159,7 @@ class JsonOutput:
 
     def error(self, error: Exception) -> int:
         """The same message as in text, with its code and the exit status."""
-        message, status = explain(error)
+        message, status = explain(error, whereabouts=WHEREABOUTS)
         fields = {"error": code_of(error), "exit_status": status}
         logger.error(message, extra={"fields": fields}, exc_info=error if self._verbose else None)
         return status
