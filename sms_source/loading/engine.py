@@ -116,6 +116,8 @@ class Engine:
 
     def create_views(self, opt_out_words: Sequence[str], time_zone: str) -> None:
         """Create or replace the views; what can't be made is a warning in the log, never a failed load."""
+        if self.pipeline.default_schema_name is None:
+            return  # nothing was loaded
         schema = self.pipeline.default_schema
         tables = {name for name in TABLES if name in schema.tables and schema.get_table_columns(name)}
         try:
