@@ -29,6 +29,7 @@ from sms_source.pulling.report import DrainReport
 
 if TYPE_CHECKING:
     from sms_source.loading.checking import check
+    from sms_source.loading.forgetting import forget
     from sms_source.loading.source import sms_source
 
 __all__ = [
@@ -45,12 +46,17 @@ __all__ = [
     "TencentCloudCredentials",
     "check",
     "empty_working_directory",
+    "forget",
     "load",
     "pseudonym",
     "sms_source",
 ]
 
-_WITH_ARROW = {"check": "sms_source.loading.checking", "sms_source": "sms_source.loading.source"}
+_WITH_ARROW = {
+    "check": "sms_source.loading.checking",
+    "forget": "sms_source.loading.forgetting",
+    "sms_source": "sms_source.loading.source",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from dlt.common.configuration import resolve_configuration
 from dlt.common.destination import AnyDestination
 
-from sms_source import settings
 from sms_source.configuration import SECTIONS, SmsSourceConfiguration, check_names
 from sms_source.journal.journal import Journal
 from sms_source.journal.opening import open_journal
