@@ -29,6 +29,7 @@ from sms_source.pulling.report import DrainReport
 
 if TYPE_CHECKING:
     from sms_source.loading.checking import check
+    from sms_source.loading.forgetting import forget
     from sms_source.loading.source import sms_source
     from sms_source.recovery import RecoverySummary, recover
 
@@ -47,6 +48,7 @@ __all__ = [
     "TencentCloudCredentials",
     "check",
     "empty_working_directory",
+    "forget",
     "load",
     "pseudonym",
     "recover",
@@ -56,6 +58,7 @@ __all__ = [
 _WITH_ARROW = {
     "RecoverySummary": "sms_source.recovery",
     "check": "sms_source.loading.checking",
+    "forget": "sms_source.loading.forgetting",
     "recover": "sms_source.recovery",
     "sms_source": "sms_source.loading.source",
 }

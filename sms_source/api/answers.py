@@ -101,19 +101,40 @@ def whole_records(feed: Feed, body: bytes) -> Answer:
     The records are those that `parse_answer` would read at the beginning of the whole body, each at its
     position. The RequestId is None unless it came whole; there is no error.
     """
+    begun = begun_records(feed, body)
+    request_id = None
+    with suppress(NotAnAnswerError):
+        request_id = _parse_value(begun.request_id)
+    return Answer(clean_request_id(request_id), [parse_record(text) for text in begun.whole], None)
+
+
+class Begun(NamedTuple):
+    """The texts in a body, which may break off; bytes that are no UTF-8 are in them as lone surrogates.
+
+    request_id: the JSON of the RequestId; empty when there is none.
+    whole: of each record that is whole, in the order of the answer.
+    torn: of one that broke off; empty when there is none.
+    """
+
+    request_id: str
+    whole: list[str]
+    torn: str
+
+
+def begun_records(feed: Feed, body: bytes) -> Begun:
+    """Cut the records of a body apart, each at its position; never raises."""
     text = _decode(body)
     response = _begun_members(text, _skip_space(text, 0), len(text)).get("Response", (0, 0))
     members = _begun_members(text, *response)
-    request_id = None
-    with suppress(NotAnAnswerError):
-        request_id = _parse_value(text[slice(*members.get("RequestId", (0, 0)))])
     i, j = members.get(feed.result_set, (0, 0))
-    records = []
+    texts, torn = [], ""
     if text[i : i + 1] == "[":
         for k, m in _elements(text, i, j, is_cut=True):
             if m < len(text) or _is_closed(text[k:m]):
-                records.append(_parse_record(text[k:m]))
-    return Answer(clean_request_id(request_id), records, None)
+                texts.append(text[k:m])
+            else:
+                torn = text[k:m]
+    return Begun(text[slice(*members.get("RequestId", (0, 0)))], texts, torn)
 
 
 def _decode(body: bytes) -> str:
@@ -132,7 +153,7 @@ def _parse_by_brackets(feed: Feed, text: str) -> Any:
     response: dict[str, Any] = {}
     for name, (i, j) in dict(_members(text, *outer["Response"])).items():
         if name == feed.result_set and text[i] == "[":
-            response[name] = [_parse_record(text[k:m]) for k, m in _elements(text, i, j)]
+            response[name] = [parse_record(text[k:m]) for k, m in _elements(text, i, j)]
         else:
             response[name] = _parse_value(text[i:j])
     return {"Response": response}
@@ -147,7 +168,8 @@ def _parse_value(text: str) -> Any:
         raise NotAnAnswerError(f"the answer is not JSON: {type(error).__name__}") from None
 
 
-def _parse_record(text: str) -> Any:
+def parse_record(text: str) -> Any:
+    """The record that a text is; an `Unreadable` when it is no JSON."""
     try:
         return orjson.loads(text)  # as `parse_answer` reads a whole body, above all its numbers
     except ValueError:
