@@ -169,7 +169,17 @@ class Journal:
 
         Raises:
             JournalLockedError: another process may have the journal by now.
+            JournalError: the storage fails. What is not archived now, the next run archives.
         """
+        try:
+            self._commit(list(items), load_id, retention)
+        except OSError as error:
+            raise JournalError(
+                f"What was loaded could not be archived in the journal {self.url} ({error}). See to its disk, or "
+                "to its store, then run again."
+            ) from error
+
+    def _commit(self, items: list[str], load_id: str, retention: timedelta) -> None:
         self.storage.check_held()
         self.spill.take_into(self.storage)
         drains: dict[str, Files] = {}

@@ -5,17 +5,19 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from datetime import datetime
 from typing import Any
 
 import dlt
 from dlt.common.destination import AnyDestination
 from dlt.common.pipeline import LoadInfo
 from dlt.destinations.exceptions import DatabaseUndefinedRelation
+from dlt.destinations.impl.filesystem.filesystem import FilesystemClient
 from dlt.destinations.job_client_impl import SqlJobClientBase
 from dlt.extract import DltSource
 from dlt.pipeline.exceptions import PipelineStepFailed
 
-from sms_source.loading import commits
+from sms_source.loading import commits, delta_erasure, table_erasure
 from sms_source.loading.destinations import TABLES, Destination, for_source
 from sms_source.loading.extraction import Extraction
 from sms_source.loading.keeping import forget_credentials
@@ -119,6 +121,16 @@ class Engine:
         """Look for what would have every load fail. Raises `ConfigurationError` when there is any."""
         with self.pipeline.destination_client() as client:
             refuse_what_is_in_the_way(client, self.pipeline.dataset_name, location)
+
+    def delete_old(self, before: datetime) -> None:
+        """Delete the rows that came before a moment; the ledger stays."""
+        if self.pipeline.default_schema_name is None:
+            self.restore()
+        with self.pipeline.destination_client() as client:
+            if isinstance(client, SqlJobClientBase):
+                table_erasure.delete_old(client, before)
+            elif isinstance(client, FilesystemClient):
+                delta_erasure.delete_old(client, before)
 
     def create_views(self, opt_out_words: Sequence[str], time_zone: str) -> None:
         """Create or replace the views; what can't be made is a warning in the log, never a failed load."""

@@ -33,21 +33,25 @@ write_report(pipeline, Path(folder, "page.html"), now=now)
 
 
 def make(database: Path, rows: int, *, has_receipts: bool) -> None:
-    """Tables and views, in a DuckDB file."""
+    """Tables, if the file has none, and views."""
+    is_new = not database.exists()
     with duckdb.connect(str(database)) as connection:
         connection.execute("set timezone = 'UTC'")
-        make_tables(connection, rows, "queue")
-        tables = {"replies", "pulls", "receipts"}
-        if not has_receipts:
-            connection.execute("drop table sms.receipts; checkpoint")
-            tables.remove("receipts")
+        if is_new:
+            make_tables(connection, rows, "queue")
+            if not has_receipts:
+                connection.execute("drop table sms.receipts; checkpoint")
+        found = connection.execute(
+            "select table_name from duckdb_tables() where schema_name = 'sms'"
+        ).fetchall()
+        tables = {table for (table,) in found}
         for view in VIEWS:
             if read_view(view).needs <= tables:
-                connection.execute(f"create view sms.{view} as {view_sql(view, tables=tables)}")
+                connection.execute(f"create or replace view sms.{view} as {view_sql(view, tables=tables)}")
 
 
 def main() -> None:
-    """Makes the tables, if the file has none, and the page."""
+    """Makes the warehouse and the page."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--rows", type=int, default=10_000_000)
     parser.add_argument("--receipts", action="store_true", help="as many receipts as replies")
@@ -55,8 +59,7 @@ def main() -> None:
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         database = arguments.database or Path(folder, "speed.duckdb")
-        if not database.exists():
-            make(database, arguments.rows, has_receipts=arguments.receipts)
+        make(database, arguments.rows, has_receipts=arguments.receipts)
         begun = time.perf_counter()
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
         subprocess.run([sys.executable, "-c", _PROGRAM, str(database), folder], check=True)
