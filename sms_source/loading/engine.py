@@ -21,6 +21,7 @@ from sms_source.loading import commits, delta_erasure, table_erasure
 from sms_source.loading.destinations import TABLES, Destination, for_source
 from sms_source.loading.extraction import Extraction
 from sms_source.loading.keeping import forget_credentials
+from sms_source.loading.obstacles import refuse_what_is_in_the_way
 from sms_source.loading.resources import resources_of
 from sms_source.loading.tables import Tables
 from sms_source.loading.target import kind_of
@@ -115,6 +116,11 @@ class Engine:
                         found = client.sql_client.execute_sql(f"select count(*) from {name}")
                         counts[table] = int(found[0][0]) if found else 0
         return counts
+
+    def refuse_what_is_in_the_way(self, location: str) -> None:
+        """Look for what would have every load fail. Raises `ConfigurationError` when there is any."""
+        with self.pipeline.destination_client() as client:
+            refuse_what_is_in_the_way(client, self.pipeline.dataset_name, location)
 
     def delete_old(self, before: datetime) -> None:
         """Delete the rows that came before a moment; the ledger stays."""

@@ -12,13 +12,8 @@ from dlt.extract.items_transform import LimitItem, MapItem, MetricsItem
 from sms_source.errors import ConfigurationError
 from sms_source.feeds import FEEDS
 from sms_source.loading.destinations import TABLES
+from sms_source.loading.obstacles import KEYS
 from sms_source.loading.resources import DRAIN
-
-_KEYS = {
-    **{name: {feed.record_id} for name, feed in FEEDS.items()},
-    "pulls": {"pull_id"},
-    "rejected_records": {"pull_id", "position"},
-}
 
 
 def refuse_what_loses_records(source: DltSource, pipeline: dlt.Pipeline) -> None:
@@ -36,7 +31,7 @@ def refuse_what_loses_records(source: DltSource, pipeline: dlt.Pipeline) -> None
     )
     if reason:
         raise ConfigurationError(f"{reason} Nothing was pulled.")
-    for name, key in _KEYS.items():
+    for name, key in KEYS.items():
         for step in source.resources[name]._pipe.steps:  # noqa: SLF001 - dlt has no public way
             if isinstance(step, MapItem):
                 _watch(name, step, sorted(key))
@@ -130,7 +125,7 @@ def _hints(name: str, resource: DltResource) -> str | None:
 
 def _keys(name: str, schema: Any) -> str | None:
     keys = {column for column, hints in schema["columns"].items() if hints.get("primary_key")}
-    return None if keys == _KEYS[name] else ", ".join(sorted(keys)) or "none"
+    return None if keys == KEYS[name] else ", ".join(sorted(keys)) or "none"
 
 
 def _contract(source: DltSource) -> str | None:

@@ -11,6 +11,7 @@ import dlt
 from dlt.common.destination import AnyDestination, Destination
 from dlt.common.destination.client import DestinationClientDwhConfiguration
 from dlt.common.storages.configuration import WithLocalFiles
+from dlt.destinations.impl.duckdb.exceptions import InvalidInMemoryDuckdbCredentials
 
 from sms_source.errors import ConfigurationError
 from sms_source.journal.identity import Owner
@@ -66,8 +67,11 @@ def database_of(target: AnyDestination, pipeline_name: str, dataset_name: str) -
     configuration.pipeline_name = pipeline_name
     configuration.dataset_name = dataset_name
     configuration.destination_type = target.destination_type
-    resolved: Any = target.configuration(configuration)
-    database = str(resolved.credentials.database)
+    try:
+        resolved: Any = target.configuration(configuration)
+        database = str(resolved.credentials.database)
+    except InvalidInMemoryDuckdbCredentials:
+        database = ":memory:"
     if database in (":memory:", ":pipeline:"):
         raise ConfigurationError(
             f"The DuckDB database is {database!r}, which is gone after the run; expected a file: set "
