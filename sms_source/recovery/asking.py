@@ -1,8 +1,8 @@
 """Asks for the records of one phone number, and repeats a look-up until it is answered.
 
 A window that gives as many records as an answer can hold may have more, and is halved. Whether a window's
-ends belong to it is not documented, so halves overlap by a second, and of what two windows found of one content
-the larger number counts, not the sum.
+ends belong to it is not documented, so halves overlap by a second, and of what two windows found of one
+content the larger number counts, not the sum.
 """
 
 import threading
