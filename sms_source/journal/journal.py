@@ -169,7 +169,17 @@ class Journal:
 
         Raises:
             JournalLockedError: another process may have the journal by now.
+            JournalError: the storage fails. What is not archived now, the next run archives.
         """
+        try:
+            self._commit(list(items), load_id, retention)
+        except OSError as error:
+            raise JournalError(
+                f"What was loaded could not be archived in the journal {self.url} ({error}). See to its disk, or "
+                "to its store, then run again."
+            ) from error
+
+    def _commit(self, items: list[str], load_id: str, retention: timedelta) -> None:
         self.storage.check_held()
         self.spill.take_into(self.storage)
         drains: dict[str, Files] = {}
@@ -248,6 +258,17 @@ class JournalDrain:
                 "Nothing more was pulled. Free or enlarge its disk, or see to its store, then run again."
             ) from error
         return Intent(pull, reservation, self._spill, self._storage.url)
+
+    def add(self, pull: Pull) -> Pull:
+        """Keep records that came by another way than a pull, such as a look-up; return them as they are kept.
+
+        Raises:
+            OSError: the storage refused it.
+        """
+        numbered = replace(pull, pull_id=f"{self.drain_id}/{next(self._numbers):06d}")
+        name = file_name(numbered, file_format.loaded_state(numbered))
+        self._storage.write(f"{FOLDER}/{self.drain_id}/{name}", encode(numbered))
+        return numbered
 
     def close(self) -> None:
         """End the drain; one without a pull leaves nothing."""

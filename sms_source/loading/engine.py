@@ -5,16 +5,19 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from datetime import datetime
 from typing import Any
 
 import dlt
 from dlt.common.destination import AnyDestination
+from dlt.common.pipeline import LoadInfo
 from dlt.destinations.exceptions import DatabaseUndefinedRelation
+from dlt.destinations.impl.filesystem.filesystem import FilesystemClient
 from dlt.destinations.job_client_impl import SqlJobClientBase
 from dlt.extract import DltSource
 from dlt.pipeline.exceptions import PipelineStepFailed
 
-from sms_source.loading import commits
+from sms_source.loading import commits, delta_erasure, table_erasure
 from sms_source.loading.destinations import TABLES, Destination, for_source
 from sms_source.loading.extraction import Extraction
 from sms_source.loading.keeping import forget_credentials
@@ -79,14 +82,22 @@ class Engine:
         self._hints.hint(source, given_again=given_again)
         forget_credentials()
         try:
+            info = self._run(source)
+        except BaseException:
+            self._directory.forget_failure()
+            raise
+        self._directory.forget_rows()
+        return info.loads_ids[-1] if info.loads_ids else None
+
+    def _run(self, source: DltSource) -> LoadInfo:
+        try:
             info = self.pipeline.run(source)
         except PipelineStepFailed as error:
             if not _is_race(error):
                 raise
             info = self.pipeline.load()  # the other job's tables are there now
         info.raise_on_failed_jobs()
-        self._directory.forget_rows()
-        return info.loads_ids[-1] if info.loads_ids else None
+        return info
 
     def restore(self) -> commits.State:
         """Take dlt's state from the destination, and return what it says of the last package."""
@@ -105,8 +116,20 @@ class Engine:
                         counts[table] = int(found[0][0]) if found else 0
         return counts
 
+    def delete_old(self, before: datetime) -> None:
+        """Delete the rows that came before a moment; the ledger stays."""
+        if self.pipeline.default_schema_name is None:
+            self.restore()
+        with self.pipeline.destination_client() as client:
+            if isinstance(client, SqlJobClientBase):
+                table_erasure.delete_old(client, before)
+            elif isinstance(client, FilesystemClient):
+                delta_erasure.delete_old(client, before)
+
     def create_views(self, opt_out_words: Sequence[str], time_zone: str) -> None:
         """Create or replace the views; what can't be made is a warning in the log, never a failed load."""
+        if self.pipeline.default_schema_name is None:
+            return  # nothing was loaded
         schema = self.pipeline.default_schema
         tables = {name for name in TABLES if name in schema.tables and schema.get_table_columns(name)}
         try:

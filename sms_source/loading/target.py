@@ -24,7 +24,7 @@ def target_of(destination: str | AnyDestination, journal_id: str) -> AnyDestinat
     """Return dlt's destination, set up for this job; one that is given is copied.
 
     Its files are in the current directory, and not where a pipeline of this name ran first, as dlt has it.
-    Its merges are staged in a dataset of this journal's alone: dlt's would be shared by all jobs of a dataset,
+    Its merges are staged in a dataset of this journal's alone: dlt's would be that of all jobs of a dataset,
     and two loads at once lose and double rows. And they are one transaction.
 
     Raises:
