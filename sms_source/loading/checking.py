@@ -11,7 +11,7 @@ from sms_source import settings
 from sms_source.api.client import SmsClient
 from sms_source.configuration import SmsSourceConfiguration
 from sms_source.errors import JournalError
-from sms_source.feeds import feeds_of
+from sms_source.feeds import REPLIES, Feed, feeds_of
 from sms_source.journal.opening import open_journal
 from sms_source.loading import commits, last_run
 from sms_source.loading.keeping import as_found
@@ -80,10 +80,20 @@ def findings(
             )
     detail = f"{owner.destination} answers, and can keep each row once"
     if missing:
-        detail += f"; it lacks {len(missing)} packages that were loaded, which the next run loads again"
+        packages = "a package" if len(missing) == 1 else f"{len(missing)} packages"
+        detail += f"; it lacks {packages} that had been loaded: the next run loads that again"
     yield Finding("destination", detail)
     with SmsClient.of(options) as client:
         for feed in feeds_of(options.pull_feeds):
             for app_id in options.sms_sdk_app_ids:
                 client.check(feed, app_id)
-                yield Finding("application", f"{app_id}: network, signature and permission are right")
+                yield Finding(
+                    "application", f"{app_id}: network, signature and permission are right{_of(feed)}"
+                )
+
+
+def _of(feed: Feed) -> str:
+    """Say what is particular about a feed that is not drained by default."""
+    if feed is REPLIES:
+        return ""
+    return f" for {feed.name}, which a run takes away from whatever else reads that queue"
