@@ -100,6 +100,18 @@ def read_bundle(content: bytes) -> Iterator[Member]:
         raise ValueError(f"the bundle can't be read: {error}") from None
 
 
+def as_bundle(members: Iterable[Member]) -> bytes:
+    """Return what a bundle of these members holds."""
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_STORED) as bundle:
+        for member in members:
+            entry = zipfile.ZipInfo(f"{member.drain_id}/{member.name}", _date_of(member))
+            entry.external_attr = 0o600 << 16
+            entry.comment = member.load_id.encode()
+            bundle.writestr(entry, member.content)
+    return content.getvalue()
+
+
 class Archive:
     """The loaded part of a journal."""
 
@@ -188,14 +200,7 @@ class Archive:
         self._write_as(BundleName(min(starts), max(starts), suffix, level, load_id), batch)
 
     def _write_as(self, name: BundleName, batch: list[Member]) -> None:
-        content = io.BytesIO()
-        with zipfile.ZipFile(content, "w", zipfile.ZIP_STORED) as bundle:
-            for member in batch:
-                entry = zipfile.ZipInfo(f"{member.drain_id}/{member.name}", _date_of(member))
-                entry.external_attr = 0o600 << 16
-                entry.comment = member.load_id.encode()
-                bundle.writestr(entry, member.content)
-        self._storage.write(f"{FOLDER}/{name}", content.getvalue())
+        self._storage.write(f"{FOLDER}/{name}", as_bundle(batch))
 
 
 def _is_doubt(member: Member) -> bool:

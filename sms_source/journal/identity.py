@@ -47,6 +47,7 @@ class Identity:
     database: what tells whether the database's file is the one that this journal left: its size, its time of
         change and its number on the disk; None where the destination is no file.
     keys: ids of the keys that files here may be encrypted with; None when that is not known.
+    retention_at: when rows that are too old were last looked for in the tables, in ISO 8601.
     """
 
     journal_id: str
@@ -55,6 +56,7 @@ class Identity:
     newest_reply: str | None = None
     database: list[int] | None = None
     keys: list[str] | None = None
+    retention_at: str | None = None
 
 
 def load_identity(storage: Storage) -> Identity:

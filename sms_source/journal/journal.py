@@ -259,6 +259,17 @@ class JournalDrain:
             ) from error
         return Intent(pull, reservation, self._spill, self._storage.url)
 
+    def add(self, pull: Pull) -> Pull:
+        """Keep records that came by another way than a pull, such as a look-up; return them as they are kept.
+
+        Raises:
+            OSError: the storage refused it.
+        """
+        numbered = replace(pull, pull_id=f"{self.drain_id}/{next(self._numbers):06d}")
+        name = file_name(numbered, file_format.loaded_state(numbered))
+        self._storage.write(f"{FOLDER}/{self.drain_id}/{name}", encode(numbered))
+        return numbered
+
     def close(self) -> None:
         """End the drain; one without a pull leaves nothing."""
         self._storage.remove_folder(f"{FOLDER}/{self.drain_id}", only_empty=True)

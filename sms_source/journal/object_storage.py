@@ -126,7 +126,7 @@ class ObjectStorage:
         if has_conditional_writes(self._files, self._path("lease-probe")):
             return S3Cell(self._files, path)
         logger.warning(
-            "The store of the journal %s has no conditional writes, so two runs that begin in the same second "
+            "The store of the journal %s has no conditional writes, so two runs that begin in one second "
             "may not see each other: let whatever starts them start one at a time.",
             self.url,
         )

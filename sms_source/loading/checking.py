@@ -74,6 +74,7 @@ def findings(
 
         with WorkingDirectory(pipeline_name, journal.identity.journal_id) as directory:
             engine = Engine(target, dataset_name, pipeline_name, None, directory)
+            engine.refuse_what_is_in_the_way(owner.location)
             missing = commits.missing_loads(
                 engine.pipeline, {name.load_id for name in journal.archive.names()}
             )

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 import threading
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from dlt.common.configuration import resolve_configuration
 from dlt.common.destination import AnyDestination
 
-from sms_source import settings
 from sms_source.configuration import SECTIONS, SmsSourceConfiguration, check_names
 from sms_source.journal.journal import Journal
 from sms_source.journal.opening import open_journal
@@ -127,6 +127,11 @@ class Loader:
         self._engine = None
 
     @property
+    def options(self) -> SmsSourceConfiguration:
+        """Of the source, resolved."""
+        return self._options
+
+    @property
     def at_risk(self) -> int:
         """The largest number of records that would be lost if the process ended now."""
         return self._round.in_flight * self._options.pull_limit if self._round else 0
@@ -164,10 +169,20 @@ class Loader:
             summary.newest_ever = journal.identity.newest_reply
         return summary
 
+    @contextmanager
+    def held(self) -> Iterator[tuple[Journal, Engine]]:
+        """Hold the journal, claimed, and the dlt pipeline, for something else than a round."""
+        journal = open_journal(self._options)
+        with as_found(), journal:
+            target = target_of(self._destination, journal.identity.journal_id)
+            journal.claim(owner_of(target, self._pipeline, self._dataset))
+            yield journal, self._engine or self._make_engine(target, journal)
+
     def _make_engine(self, target: AnyDestination, journal: Journal) -> Engine:
         from sms_source.loading.engine import Engine  # a quiet round does without Arrow
 
-        directory = WorkingDirectory(self._pipeline, journal.identity.journal_id)
+        is_private = bool(self._options.journal_encryption_key)
+        directory = WorkingDirectory(self._pipeline, journal.identity.journal_id, in_memory=is_private)
         self._stack.enter_context(directory)
         self._engine = Engine(target, self._dataset, self._pipeline, self._progress, directory)
         return self._engine
