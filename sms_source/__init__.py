@@ -24,10 +24,12 @@ from sms_source.errors import (
 from sms_source.loading.loader import load
 from sms_source.loading.summary import Summary
 from sms_source.loading.working_directory import empty_working_directory
+from sms_source.privacy.pseudonym import pseudonym
 from sms_source.pulling.report import DrainReport
 
 if TYPE_CHECKING:
     from sms_source.loading.checking import check
+    from sms_source.loading.forgetting import forget
     from sms_source.loading.source import sms_source
     from sms_source.recovery import RecoverySummary, recover
 
@@ -46,7 +48,9 @@ __all__ = [
     "TencentCloudCredentials",
     "check",
     "empty_working_directory",
+    "forget",
     "load",
+    "pseudonym",
     "recover",
     "sms_source",
 ]
@@ -54,6 +58,7 @@ __all__ = [
 _WITH_ARROW = {
     "RecoverySummary": "sms_source.recovery",
     "check": "sms_source.loading.checking",
+    "forget": "sms_source.loading.forgetting",
     "recover": "sms_source.recovery",
     "sms_source": "sms_source.loading.source",
 }

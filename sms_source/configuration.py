@@ -6,6 +6,7 @@ import json
 import os
 import re
 from collections.abc import Iterable, Iterator
+from dataclasses import field
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
@@ -15,6 +16,7 @@ from dlt.common.configuration.container import Container
 from dlt.common.configuration.exceptions import ConfigValueCannotBeCoercedException
 from dlt.common.configuration.specs import BaseConfiguration
 from dlt.common.configuration.specs.pluggable_run_context import PluggableRunContext
+from dlt.common.typing import TSecretStrValue
 
 from sms_source import settings
 from sms_source.cleaning import without_keys
@@ -50,7 +52,7 @@ class Bounds(NamedTuple):
 BOUNDS = {
     "journal_retention_days": Bounds(float, 0, 36_500, "days"),
     "pulls_per_second": Bounds(int, 1, 1_000),
-    "pull_workers": Bounds(int, 1, 256),
+    "pull_workers": Bounds(int, 1, settings.MAX_PULL_WORKERS),
     "pull_limit": Bounds(int, 1, settings.MAX_PULL_LIMIT),
     "pull_timeout": Bounds(float, 0.1, 3_600, "seconds"),
 }
@@ -75,6 +77,9 @@ class SmsSourceConfiguration(BaseConfiguration):
     api_language: str = settings.API_LANGUAGE
     journal_url: str = settings.JOURNAL_URL
     journal_retention_days: float = settings.JOURNAL_RETENTION_DAYS
+    journal_encryption_key: Any | None = field(default=None, repr=False)  # a string or a list, as above
+    pseudonym_key: TSecretStrValue | None = field(default=None, repr=False)
+    tables_retention_days: float | None = None
     pulls_per_second: int = settings.MAX_PULLS_PER_SECOND
     pull_workers: int = settings.PULL_WORKERS
     pull_limit: int = settings.MAX_PULL_LIMIT
@@ -92,6 +97,13 @@ class SmsSourceConfiguration(BaseConfiguration):
         words = 'opt-out words, such as ["LEAVE"]'
         self.opt_out_words = [w for w in _names("opt_out_words", self.opt_out_words or [], words) if w]
         self.journal_url = _absolute(self.journal_url)
+        days, key = self.tables_retention_days, self.pseudonym_key
+        _expect("tables_retention_days", days, "more than 0", days is None or 0 < days <= 36_500)
+        if key is not None and len(key) < settings.LEAST_KEY_CHARACTERS:
+            raise ConfigurationError(
+                f"pseudonym_key has {len(key)} characters; expected at least {settings.LEAST_KEY_CHARACTERS} "
+                "random ones, such as `openssl rand -base64 32` prints."
+            )
         _expect(
             "api_region",
             self.api_region,

@@ -20,6 +20,9 @@ from sms_source.feeds import Feed
 # A string that never ends is a token too: to look for its end anew from each quote in it takes for ever.
 _TOKEN = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"?|[\[\]{},:]', re.DOTALL)
 _SPACE = " \t\r\n"
+_DEEPEST = 500
+"""Levels of nesting in what orjson refuses. Python's own parser goes as deep as the stack of whoever
+calls it leaves room, so that a record could be read today and be unreadable when it is replayed."""
 
 
 class Unreadable(NamedTuple):
@@ -98,19 +101,40 @@ def whole_records(feed: Feed, body: bytes) -> Answer:
     The records are those that `parse_answer` would read at the beginning of the whole body, each at its
     position. The RequestId is None unless it came whole; there is no error.
     """
+    begun = begun_records(feed, body)
+    request_id = None
+    with suppress(NotAnAnswerError):
+        request_id = _parse_value(begun.request_id)
+    return Answer(clean_request_id(request_id), [parse_record(text) for text in begun.whole], None)
+
+
+class Begun(NamedTuple):
+    """The texts in a body, which may break off; bytes that are no UTF-8 are in them as lone surrogates.
+
+    request_id: the JSON of the RequestId; empty when there is none.
+    whole: of each record that is whole, in the order of the answer.
+    torn: of one that broke off; empty when there is none.
+    """
+
+    request_id: str
+    whole: list[str]
+    torn: str
+
+
+def begun_records(feed: Feed, body: bytes) -> Begun:
+    """Cut the records of a body apart, each at its position; never raises."""
     text = _decode(body)
     response = _begun_members(text, _skip_space(text, 0), len(text)).get("Response", (0, 0))
     members = _begun_members(text, *response)
-    request_id = None
-    with suppress(NotAnAnswerError):
-        request_id = _parse_value(text[slice(*members.get("RequestId", (0, 0)))])
     i, j = members.get(feed.result_set, (0, 0))
-    records = []
+    texts, torn = [], ""
     if text[i : i + 1] == "[":
         for k, m in _elements(text, i, j, is_cut=True):
             if m < len(text) or _is_closed(text[k:m]):
-                records.append(_parse_record(text[k:m]))
-    return Answer(clean_request_id(request_id), records, None)
+                texts.append(text[k:m])
+            else:
+                torn = text[k:m]
+    return Begun(text[slice(*members.get("RequestId", (0, 0)))], texts, torn)
 
 
 def _decode(body: bytes) -> str:
@@ -129,28 +153,31 @@ def _parse_by_brackets(feed: Feed, text: str) -> Any:
     response: dict[str, Any] = {}
     for name, (i, j) in dict(_members(text, *outer["Response"])).items():
         if name == feed.result_set and text[i] == "[":
-            response[name] = [_parse_record(text[k:m]) for k, m in _elements(text, i, j)]
+            response[name] = [parse_record(text[k:m]) for k, m in _elements(text, i, j)]
         else:
             response[name] = _parse_value(text[i:j])
     return {"Response": response}
 
 
 def _parse_value(text: str) -> Any:
+    if _depth(text) > _DEEPEST:
+        raise NotAnAnswerError("the answer is not JSON: nested too deep")
     try:
         return json.loads(text)
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise NotAnAnswerError(f"the answer is not JSON: {type(error).__name__}") from None
 
 
-def _parse_record(text: str) -> Any:
+def parse_record(text: str) -> Any:
+    """The record that a text is; an `Unreadable` when it is no JSON."""
     try:
         return orjson.loads(text)  # as `parse_answer` reads a whole body, above all its numbers
     except ValueError:
         pass
+    if _depth(text) > _DEEPEST:
+        return Unreadable(text, "not JSON: nested too deep")
     try:
         return json.loads(text)
-    except RecursionError:
-        return Unreadable(text, "not JSON: nested too deep")
     except ValueError as error:
         return Unreadable(text, f"not JSON: {getattr(error, 'msg', 'a number is too long')}")
 
@@ -210,6 +237,15 @@ def _elements(text: str, start: int, end: int, *, is_cut: bool = False) -> Itera
     if not is_cut:
         raise NotAnAnswerError("the answer is not JSON: it ends too early")
     yield _skip_space(text, begin), len(text)
+
+
+def _depth(text: str) -> int:
+    depth = deepest = 0
+    for token in _TOKEN.finditer(text):
+        mark = token.group()[0]
+        depth += (mark in "[{") - (mark in "]}")
+        deepest = max(deepest, depth)
+    return deepest
 
 
 def _is_closed(text: str) -> bool:

@@ -11,7 +11,6 @@ from collections.abc import Callable
 
 from sms_source.cli.arguments import parse, parse_job
 from sms_source.cli.output import JsonOutput, Output, TextOutput
-from sms_source.cli.run import run
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -39,7 +38,7 @@ def _run(args: argparse.Namespace) -> int:
     output: Output = kind(verbose=args.verbose)
     output.begin()
     try:
-        run(args, output)
+        args.run(args, output)
     except Exception as error:  # noqa: BLE001 - whatever it is, a person gets one clear message
         return output.error(error)
     return 0

@@ -3,81 +3,96 @@
 import argparse
 import math
 import sys
-
-from sms_source.cli import recover_command
+from importlib import import_module
+from typing import Any, NamedTuple
 
 DESCRIPTION = """\
-Empty the queues of Tencent Cloud SMS applications into a warehouse, each record exactly once.
+What people answer to SMS sent through Tencent Cloud: from queues into a warehouse, each record exactly once.
 
-Exit status: 0 the queues are drained and loaded; 1 the run failed; 2 wrong usage or configuration.
+Exit status: 0 done; 1 the run failed; 2 wrong usage or configuration.
 """
 
 
-def parse_job(arguments: list[str] | None, prog: str = "load_replies.py") -> argparse.Namespace:
-    """Return the arguments of the main job's script. Ends the process with status 2 when they are wrong."""
-    parser = argparse.ArgumentParser(
-        prog=prog, description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "--demo", action="store_true", help="run against the bundled simulator, no account needed"
-    )
-    parser.add_argument("--check", action="store_true", help="prove that a run can work, and take no record")
-    _add_places(parser)
-    _add_load(parser)
-    _add_common(parser)
-    return _checked(parser, parser.parse_args(arguments))
+class Command(NamedTuple):
+    """A command of the console script.
+
+    help: a line of what it does.
+    module: has `add_arguments(parser)` and `run(args, output)`; imported for this command alone.
+    """
+
+    help: str
+    module: str
+
+
+COMMANDS = {
+    "load": Command("empty the queues and load what they hold", "sms_source.cli.load_command"),
+    "check": Command("prove that a run can work, and take no record", "sms_source.cli.check_command"),
+    "demo": Command("load from the bundled simulator, no account needed", "sms_source.cli.demo_command"),
+    "recover": Command(
+        "ask by phone number for what pulls in doubt lost, and load what is missing",
+        "sms_source.cli.recover_command",
+    ),
+    "report": Command("make the page, or export a view", "sms_source.cli.report_command"),
+    "forget": Command("erase people from the tables and the journal", "sms_source.cli.forget_command"),
+    "pseudonym": Command("tell the pseudonyms of a list of numbers", "sms_source.cli.pseudonym_command"),
+    "journal": Command("encrypt the journal's files anew", "sms_source.cli.journal_command"),
+}
 
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:
     """Return the arguments of the console script. Ends the process with status 2 when they are wrong."""
+    arguments = sys.argv[1:] if arguments is None else arguments
     parser = argparse.ArgumentParser(
         prog="tencent-sms", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    load = commands.add_parser("load", help="empty the queues and load what they hold")
-    check = commands.add_parser("check", help="prove that a run can work, and take no record")
-    demo = commands.add_parser("demo", help="load from the bundled simulator, no account needed")
-    recover = commands.add_parser(
-        "recover", help="ask by phone number for what pulls in doubt lost, and load what is missing"
+    for name, command in COMMANDS.items():
+        subparser = commands.add_parser(name, help=command.help, description=f"{command.help.capitalize()}.")
+        if name in arguments[:1]:
+            _complete(subparser, import_module(command.module))
+    return parser.parse_args(arguments)
+
+
+def parse_job(arguments: list[str] | None) -> argparse.Namespace:
+    """Return the arguments of the main job's script, which is three commands in one. Errors as `parse`."""
+    from sms_source.cli import load_command
+
+    parser = argparse.ArgumentParser(
+        prog="load_replies.py", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    recover_command.add_arguments(recover)
-    for command in (load, check, demo, recover):
-        _add_places(command)
-        if command in (load, demo):
-            _add_load(command)
-        _add_common(command)
+    for name in ("demo", "check"):
+        parser.add_argument(f"--{name}", action="store_true", help=COMMANDS[name].help)
+    _complete(parser, load_command)
     args = parser.parse_args(arguments)
-    defaults = {"follow": None, "replay": False, "progress": None}
-    for name, value in defaults.items():
-        setattr(args, name, getattr(args, name, value))
-    args.check, args.demo = args.command == "check", args.command == "demo"
-    return _checked(parser, args)
+    name = "check" if args.check else "demo" if args.demo else "load"
+    args.run = import_module(COMMANDS[name].module).run
+    return args
 
 
-def _add_places(parser: argparse.ArgumentParser) -> None:
+def add_places(parser: argparse.ArgumentParser, pipeline: str = "sms_replies") -> None:
+    """Add where the rows are."""
     parser.add_argument("--destination", default="duckdb", metavar="NAME", help="dlt destination (duckdb)")
-    parser.add_argument("--pipeline", metavar="NAME", help="dlt pipeline, and DuckDB file (sms_replies)")
+    parser.add_argument(
+        "--pipeline", metavar="NAME", help=f"dlt pipeline; the DuckDB file is named so, too ({pipeline})"
+    )
     parser.add_argument(
         "--dataset", default="sms", metavar="NAME", help="dataset, or schema, of the tables (sms)"
     )
 
 
-def _add_load(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--follow", type=_seconds, metavar="SECONDS", help="keep draining, at this interval, until a signal"
-    )
-    parser.add_argument(
-        "--replay", action="store_true", help="load the journal's archive again; pull nothing"
-    )
-    parser.add_argument(
-        "--progress",
-        metavar="NAME",
-        choices=["tqdm", "log", "enlighten", "alive_progress"],
-        help="dlt's progress display: tqdm (on a terminal), log, enlighten or alive_progress",
-    )
+def seconds(text: str) -> float:
+    """Return a number of seconds. Raises `argparse.ArgumentTypeError` when it is none above 0."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not 0 < number < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds above 0")
+    return number
 
 
-def _add_common(parser: argparse.ArgumentParser) -> None:
+def _complete(parser: argparse.ArgumentParser, module: Any) -> None:
+    module.add_arguments(parser)
     parser.add_argument(
         "--log-format",
         default="text",
@@ -85,23 +100,4 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
         help="text for a person, or one JSON object a line (text)",
     )
     parser.add_argument("--verbose", action="store_true", help="show the traceback of an error")
-
-
-def _checked(parser: argparse.ArgumentParser, args: argparse.Namespace) -> argparse.Namespace:
-    if args.log_format == "json" and args.progress:
-        parser.error("--progress is for a terminal, and --log-format json for a program")
-    if args.follow is not None and args.replay:
-        parser.error("--replay loads the archive once, and does not follow")
-    if args.log_format == "text" and args.progress is None and not args.check and sys.stderr.isatty():
-        args.progress = "tqdm"
-    return args
-
-
-def _seconds(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = math.nan
-    if not 0 < seconds < math.inf:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds above 0")
-    return seconds
+    parser.set_defaults(run=module.run, error=parser.error)

@@ -22,7 +22,7 @@ from tomlkit.exceptions import ParseError
 
 from sms_source.cleaning import redact
 from sms_source.configuration import SECTIONS, SmsSourceConfiguration, not_coerced
-from sms_source.errors import PullError, SmsSourceError, is_configuration
+from sms_source.errors import JournalError, PullError, SmsSourceError, is_configuration
 
 FAILED = 1
 WRONG_CONFIGURATION = 2
@@ -39,6 +39,8 @@ def explain(error: BaseException, *, whereabouts: str = "") -> tuple[str, int]:
     """
     causes = list(_causes(error))
     for cause in causes:
+        if isinstance(cause, JournalError):
+            return f"{cause} {whereabouts}".rstrip(), FAILED
         if isinstance(cause, (SmsSourceError, InterruptedError)):
             return str(cause), WRONG_CONFIGURATION if is_configuration(cause) else FAILED
         if isinstance(cause, (ConfigurationException, MissingDependencyException, UnknownDestinationModule)):
@@ -118,7 +120,7 @@ def _leaf(name: str, traces: list[LookupTrace | LookupTraces]) -> list[tuple[str
     first = traces[0]
     if isinstance(first, LookupTraces):
         return [leaf for inner, its_traces in first.traces.items() for leaf in _leaf(inner, its_traces)]
-    # dlt looks in the section of everything, too; the longest one is what its documents name.
+    # dlt looks in shorter sections, too; the longest one is what its documents name.
     return [(name, max((list(t.sections) for t in traces if isinstance(t, LookupTrace)), key=len))]
 
 
@@ -132,8 +134,8 @@ def _not_toml(error: TomlProviderReadException) -> str:
         except ParseError as reason:
             why = re.sub(r" at line \d+ col \d+$", "", str(reason)).rstrip(".")
             return (
-                f"{path.absolute()}, line {_line_of(reason, text)}, is not TOML: {redact(why)}. Correct it; a "
-                "section may stand in it only once: options belong below the one that is there."
+                f"{path.absolute()}, line {_line_of(reason, text)}, is not TOML: {redact(why)}. Correct it; "
+                "a section may stand in it only once: options belong below the one that is there."
             )
         except (OSError, ValueError) as reason:
             return f"{path.absolute()} can't be read: {redact(str(reason))}."

@@ -8,12 +8,12 @@ from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
+from sms_source.cli.arguments import add_places
 from sms_source.cli.output import Output
 from sms_source.cli.signals import stop_on_signals
-from sms_source.configuration import SmsSourceConfiguration
 from sms_source.errors import ConfigurationError
 from sms_source.feeds import FEEDS
-from sms_source.loading.loader import Loader
+from sms_source.loading.loader import PIPELINE, Loader, resolve_options
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -31,24 +31,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="ask for nothing before, such as 2026-11-20T08:00:00Z (7 days back, as far as can be)",
     )
     parser.add_argument("--feed", choices=list(FEEDS), help="recover this feed alone (all)")
+    add_places(parser)
 
 
-def run(
-    args: argparse.Namespace, output: Output, options: SmsSourceConfiguration, pipeline_name: str
-) -> None:
-    """Recover what pulls in doubt lost; raise what goes wrong.
-
-    Args:
-        args: of the command line.
-        output: is told what was done.
-        options: of the source, resolved.
-        pipeline_name: of dlt.
-    """
+def run(args: argparse.Namespace, output: Output) -> None:
+    """Recover what pulls in doubt lost; raise what goes wrong."""
     from sms_source.recovery import Recovery
 
     numbers = None if args.numbers is None else _read(args.numbers)
     with (
-        Loader(options, args.destination, args.dataset, pipeline_name) as loader,
+        Loader(resolve_options({}), args.destination, args.dataset, args.pipeline or PIPELINE) as loader,
         stop_on_signals(output.notice, lambda: loader.at_risk) as stop,
         _progress(is_shown=args.log_format == "text" and sys.stderr.isatty()) as progress,
     ):

@@ -100,6 +100,18 @@ def read_bundle(content: bytes) -> Iterator[Member]:
         raise ValueError(f"the bundle can't be read: {error}") from None
 
 
+def as_bundle(members: Iterable[Member]) -> bytes:
+    """Return what a bundle of these members holds."""
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_STORED) as bundle:
+        for member in members:
+            entry = zipfile.ZipInfo(f"{member.drain_id}/{member.name}", _date_of(member))
+            entry.external_attr = 0o600 << 16
+            entry.comment = member.load_id.encode()
+            bundle.writestr(entry, member.content)
+    return content.getvalue()
+
+
 class Archive:
     """The loaded part of a journal."""
 
@@ -116,9 +128,13 @@ class Archive:
 
         Written again after a crash, the same pulls have the same names.
         """
+        pulls: dict[str, set[str]] = defaultdict(set)
         for part, batch in enumerate(_batches(members)):
             suffix = f"{batch[0].drain_id.rpartition('-')[2]}.{part:03d}"
             self._write(batch, suffix, 0, load_id)
+            for member in batch:
+                pulls[member.drain_id].add(_number(member))
+        self._drop_doubts(pulls, load_id)
 
     def add_bundle(self, path: str, load_id: str) -> None:
         """Take back a bundle that was given again and is loaded now."""
@@ -138,6 +154,24 @@ class Archive:
             while len(bundles) >= MERGED_AT:
                 self._merge(bundles[:MERGED_AT], level + 1)
                 del bundles[:MERGED_AT]
+
+    def _drop_doubts(self, pulls: dict[str, set[str]], load_id: str) -> None:
+        """Take out what an earlier package noted as in doubt of pulls of which more came late.
+
+        Args:
+            pulls: what this package brought: the pulls' numbers, by drain.
+            load_id: of this package.
+        """
+        starts = [drain_id.partition("-")[0] for drain_id in pulls]
+        for name in self.names():
+            if name.load_id == load_id or not any(name.first <= start <= name.last for start in starts):
+                continue
+            members = list(self._read(name))
+            kept = [m for m in members if not (_is_doubt(m) and _number(m) in pulls.get(m.drain_id, ()))]
+            if not kept and members:
+                self._storage.remove([f"{FOLDER}/{name}"])
+            elif len(kept) < len(members):
+                self._write_as(name, kept)
 
     def _merge(self, names: list[BundleName], level: int) -> None:
         load_id = max(name.load_id for name in names)
@@ -160,18 +194,21 @@ class Archive:
 
     def _write(self, batch: list[Member], suffix: str, level: int, load_id: str) -> None:
         starts = [member.drain_id.partition("-")[0] for member in batch]
-        content = io.BytesIO()
-        with zipfile.ZipFile(content, "w", zipfile.ZIP_STORED) as bundle:
-            for member in batch:
-                entry = zipfile.ZipInfo(f"{member.drain_id}/{member.name}", _date_of(member))
-                entry.external_attr = 0o600 << 16
-                entry.comment = member.load_id.encode()
-                bundle.writestr(entry, member.content)
-        data = content.getvalue()
-        if len(data) > BUNDLE_BYTES // 2:
+        if sum(len(member.content) for member in batch) > BUNDLE_BYTES // 2:
             level = FINAL_LEVEL
-        name = BundleName(min(starts), max(starts), suffix, min(level, FINAL_LEVEL), load_id)
-        self._storage.write(f"{FOLDER}/{name}", data)
+        level = min(level, FINAL_LEVEL)
+        self._write_as(BundleName(min(starts), max(starts), suffix, level, load_id), batch)
+
+    def _write_as(self, name: BundleName, batch: list[Member]) -> None:
+        self._storage.write(f"{FOLDER}/{name}", as_bundle(batch))
+
+
+def _is_doubt(member: Member) -> bool:
+    return member.name.endswith(".in_doubt")
+
+
+def _number(member: Member) -> str:
+    return member.name.partition(".")[0]
 
 
 def _date_of(member: Member) -> tuple[int, int, int, int, int, int]:

@@ -46,6 +46,8 @@ class Identity:
     newest_reply: the newest time of a reply that was loaded, in ISO 8601; None before the first.
     database: what tells whether the database's file is the one that this journal left: its size, its time of
         change and its number on the disk; None where the destination is no file.
+    keys: ids of the keys that files here may be encrypted with; None when that is not known.
+    retention_at: when rows that are too old were last looked for in the tables, in ISO 8601.
     """
 
     journal_id: str
@@ -53,6 +55,8 @@ class Identity:
     last_load: str | None = None
     newest_reply: str | None = None
     database: list[int] | None = None
+    keys: list[str] | None = None
+    retention_at: str | None = None
 
 
 def load_identity(storage: Storage) -> Identity:

@@ -12,28 +12,29 @@ so that a run lists only what is not loaded, whatever the archive holds.
 
 import itertools
 import logging
-import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
+from itertools import chain
 from types import TracebackType
 from typing import Any
 
 from sms_source.errors import JournalError
 from sms_source.journal import file_format
 from sms_source.journal.archive import FOLDER as ARCHIVE
-from sms_source.journal.archive import Archive, Member, is_bundle, read_bundle
-from sms_source.journal.file_format import UNREADABLE, by_rank, encode, file_name, parse_name, state_of
+from sms_source.journal.archive import Archive, is_bundle
+from sms_source.journal.encrypted_storage import EncryptedStorage, check_keys
+from sms_source.journal.encryption import Keys
+from sms_source.journal.file_format import encode, file_name
 from sms_source.journal.identity import Identity, Owner, claim, load_identity, note, refuse_another
 from sms_source.journal.pull import Pull, now
+from sms_source.journal.reader import FOLDER, Files, Reader, fingerprint
 from sms_source.journal.spill import Spill
 from sms_source.journal.storage import Reservation, Storage, open_storage
 from sms_source.settings import JOURNAL_RESERVE
 
 logger = logging.getLogger(__name__)
-
-FOLDER = "drains"
 
 
 class Journal:
@@ -42,20 +43,32 @@ class Journal:
     Args:
         url: a folder, or the URL of an object store.
         wait_seconds: to wait for another user to end.
+        keys: that its files are encrypted with; without any, they are in clear.
         storage: where it is; by default what the URL names.
 
     Raises:
-        ConfigurationError: the URL is of a kind that is not supported, or another version wrote the journal.
+        ConfigurationError: the URL is of a kind that is not supported; or, on entering, another version wrote
+            the journal, or it holds files of a key that is not among the keys.
         JournalLockedError: on entering, when another process, or thread, holds the journal.
         OSError: the storage fails.
     """
 
-    def __init__(self, url: str, *, wait_seconds: float = 0.0, storage: Storage | None = None) -> None:
-        self.storage = storage or open_storage(url)
+    def __init__(
+        self,
+        url: str,
+        *,
+        wait_seconds: float = 0.0,
+        keys: Keys | None = None,
+        storage: Storage | None = None,
+    ) -> None:
+        self.storage = EncryptedStorage(storage or open_storage(url), keys or Keys())
         self.archive = Archive(self.storage)
+        self._reader = Reader(self.storage)
         self._wait_seconds = wait_seconds
+        self._key_ids: list[str] = []
         self._identity: Identity | None = None
         self._spill: Spill | None = None
+        self._seen: dict[str, str] = {}
 
     @property
     def url(self) -> str:
@@ -66,7 +79,8 @@ class Journal:
         self.storage.acquire(self._wait_seconds)
         try:
             self._identity = load_identity(self.storage)
-            self._spill = Spill(self._identity.journal_id)
+            self._key_ids = check_keys(self.storage, self._identity.keys)
+            self._spill = Spill(self._identity.journal_id, self.storage.keys)
         except BaseException:
             self.storage.release()
             raise
@@ -98,6 +112,7 @@ class Journal:
             ConfigurationError: it feeds another pipeline, destination or dataset.
         """
         self._identity = claim(self.storage, self.identity, owner)
+        self.note(keys=self._key_ids)  # before the first file that is encrypted with one
         self.spill.take_into(self.storage)
 
     def refuse_another(self, owner: Owner) -> None:
@@ -106,6 +121,7 @@ class Journal:
 
     def open_drain(self) -> "JournalDrain":
         """Begin a drain, with nothing in it."""
+        self.note(keys=self._key_ids)
         return JournalDrain(self.storage, self.spill, file_format.new_drain_id())
 
     def unloaded(self) -> list[str]:
@@ -115,7 +131,7 @@ class Journal:
             if file_format.is_drain_id(name) or is_bundle(name):
                 items.append(name)
             else:
-                self._set_aside(name, "it is no drain")
+                self._reader.set_aside(name, "it is no drain")
         return items
 
     def read(self, item: str) -> Iterator[Pull]:
@@ -124,34 +140,65 @@ class Journal:
         A file that can't be read becomes a pull in doubt, and what is no pull is moved to `unreadable/`; both
         are logged.
         """
-        for member, pull in self._members(item):
+        if is_bundle(item.rpartition("/")[2]):
+            found = self._reader.bundle(item if "/" in item else f"{FOLDER}/{item}")
+        else:
+            files = self._reader.files(item)
+            found = self._reader.drain(item, files)
+        for member, pull in found:
             yield replace(pull, load_id=member.load_id or None)
+        if not is_bundle(item.rpartition("/")[2]):
+            self._seen[item] = fingerprint(item, files)
 
     def fingerprint(self, item: str) -> str:
-        """Return what tells whether anything came into a drain since it was last looked at."""
-        if is_bundle(item):
-            return item
-        first = [names[0] for names in by_rank(self._names(item)).values()]
-        return f"{item}:{zlib.crc32(' '.join(first).encode()):08x}"
+        """Return what tells whether anything came into a drain since it was read, or looked at first."""
+        if item not in self._seen:
+            self._seen[item] = item if is_bundle(item) else fingerprint(item, self._reader.files(item))
+        return self._seen[item]
 
     def commit(self, items: Iterable[str], load_id: str, retention: timedelta) -> None:
         """Move what a package has loaded into the archive; durable when this returns.
+
+        A drain into which an answer came since it was read (its process had been taken for dead, and went on)
+        stays: the next package loads it again, with that answer.
 
         Args:
             items: drains and bundles, as `unloaded` gives them.
             load_id: dlt's id of the package.
             retention: for which the archive keeps what is loaded; 0 keeps nothing.
+
+        Raises:
+            JournalLockedError: another process may have the journal by now.
+            JournalError: the storage fails. What is not archived now, the next run archives.
         """
+        try:
+            self._commit(list(items), load_id, retention)
+        except OSError as error:
+            raise JournalError(
+                f"What was loaded could not be archived in the journal {self.url} ({error}). See to its disk, or "
+                "to its store, then run again."
+            ) from error
+
+    def _commit(self, items: list[str], load_id: str, retention: timedelta) -> None:
+        self.storage.check_held()
         self.spill.take_into(self.storage)
-        items = list(items)
-        drains = [item for item in items if not is_bundle(item)]
+        drains: dict[str, Files] = {}
         for item in items:
             if is_bundle(item):
-                self.archive.add_bundle(f"{FOLDER}/{item}", load_id)
+                with suppress(FileNotFoundError):  # it could not be read, and was set aside
+                    self.archive.add_bundle(f"{FOLDER}/{item}", load_id)
+                continue
+            files = self._reader.files(item)
+            if fingerprint(item, files) == self.fingerprint(item):
+                drains[item] = files
+            else:
+                logger.warning("journal %s: something came late into %s; it is loaded again", self.url, item)
         if retention > timedelta(0):
-            self.archive.add((m for d in drains for m in self._loaded_members(d, load_id)), load_id)
-        for drain_id in drains:
-            self.storage.remove_folder(f"{FOLDER}/{drain_id}")
+            self.archive.add((m for d in drains for m in self._reader.loaded(d, drains[d], load_id)), load_id)
+        for drain_id, files in drains.items():
+            names = chain.from_iterable(files.values())
+            self.storage.remove([f"{FOLDER}/{drain_id}/{name}" for name in names])
+            self.storage.remove_folder(f"{FOLDER}/{drain_id}", only_empty=True)
             self.spill.forget(drain_id)
         self.note(last_load=load_id)
         self.archive.tidy(retention)
@@ -183,79 +230,6 @@ class Journal:
         """Forget drains in which there was nothing after all."""
         for item in items:
             self.storage.remove_folder(f"{FOLDER}/{item}", only_empty=True)
-
-    def _members(self, item: str) -> Iterator[tuple[Member, Pull]]:
-        """Yield a file and its pull, for each pull of a drain or a bundle."""
-        folder, _, name = item.rpartition("/")
-        if is_bundle(name):
-            try:
-                for member in read_bundle(self.storage.read(f"{folder or FOLDER}/{name}")):
-                    yield member, self._decode(member)
-            except ValueError as error:
-                self._set_aside(name, str(error), folder or FOLDER)
-            return
-        for names in by_rank(self._names(item)).values():
-            member, pull = self._best(item, names)
-            if pull.channel == "queue" or not pull.in_doubt:  # else it can't be read, and was no pull
-                yield member, pull
-
-    def _best(self, drain_id: str, names: list[str]) -> tuple[Member, Pull]:
-        """Return the file that counts of one pull's files, and the pull: a valid answer before all else."""
-        # The request may have gone out, and no answer is known of.
-        left = parse_name(drain_id, names[0])
-        for name in names:
-            pull = parse_name(drain_id, name)
-            content = b""
-            try:
-                content = self.storage.read(f"{FOLDER}/{drain_id}/{name}")
-                return Member(drain_id, name, content, ""), file_format.decode(pull, content)
-            except FileNotFoundError:
-                continue
-            except (OSError, ValueError) as error:
-                if state_of(name) == "intent":
-                    with suppress(ValueError):
-                        left = file_format.decode_torn(pull, content)
-                else:
-                    left = replace(left, error=UNREADABLE)
-                    self._set_aside(f"{drain_id}/{name}", str(error))
-        return Member(drain_id, file_name(left, "in_doubt"), encode(left), ""), left
-
-    def _loaded_members(self, drain_id: str, load_id: str) -> Iterator[Member]:
-        for member, pull in self._members(drain_id):
-            state = file_format.loaded_state(pull)
-            # What was not renamed has the reserved room behind its body.
-            content = member.content if state_of(member.name) == state else encode(pull)
-            yield member._replace(name=file_name(pull, state), content=content, load_id=load_id)
-
-    def _decode(self, member: Member) -> Pull:
-        pull = parse_name(member.drain_id, member.name)
-        try:
-            return file_format.decode(pull, member.content)
-        except ValueError as error:
-            logger.error("journal %s: %s/%s: %s", self.url, member.drain_id, member.name, error)
-            return replace(pull, error=UNREADABLE)
-
-    def _names(self, drain_id: str) -> list[str]:
-        """Return the files of pulls in a drain's folder; what is none is set aside."""
-        names = []
-        try:
-            found = self.storage.names(f"{FOLDER}/{drain_id}")
-        except NotADirectoryError:
-            self._set_aside(drain_id, "it is no folder")
-            return []
-        for name in found:
-            try:
-                parse_name(drain_id, name)
-            except ValueError as error:
-                if not name.endswith(".new"):  # a draft that a kill left
-                    self._set_aside(f"{drain_id}/{name}", str(error))
-            else:
-                names.append(name)
-        return names
-
-    def _set_aside(self, path: str, reason: str, folder: str = FOLDER) -> None:
-        logger.error("journal %s: %s/%s is set aside in unreadable/: %s", self.url, folder, path, reason)
-        self.storage.move(f"{folder}/{path}", f"unreadable/{path}")
 
 
 class JournalDrain:

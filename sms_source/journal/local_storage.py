@@ -6,6 +6,7 @@ import os
 import shutil
 import socket
 import stat
+from collections.abc import Iterator
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -67,6 +68,9 @@ class LocalStorage:
     def release(self) -> None:
         self._lock.release()
 
+    def check_held(self) -> None:
+        """A process keeps its lock for as long as it lives, paused or not."""
+
     def reserve(self, path: str, size: int) -> LocalReservation:
         target = f"{self.url}/{path}"
         folder = os.path.dirname(target)
@@ -88,6 +92,13 @@ class LocalStorage:
         descriptor = os.open(f"{self.url}/{path}", os.O_RDONLY | os.O_NOFOLLOW)
         with open(descriptor, "rb") as file:
             return file.read()
+
+    def read_many(self, paths: list[str]) -> Iterator[bytes | OSError | ValueError]:
+        for path in paths:
+            try:
+                yield self.read(path)
+            except OSError as error:
+                yield error
 
     def names(self, folder: str) -> list[str]:
         try:

@@ -1,50 +1,48 @@
 """The journal in an object store, through fsspec: for runners whose disk does not outlive them.
 
 The store's acknowledgement of an upload stands for fsync. A store has no rename and no lock: an answer is a
-second object beside its intent, which a reader prefers; and the journal is held by a lease, an object that
-its holder writes again and again.
+second object beside its intent, which a reader prefers; and the journal is held by a lease
+(`sms_source.journal.lease`).
 """
 
 import contextlib
 import functools
-import itertools
-import math
-import secrets
-import threading
-import time
-from collections.abc import Callable
-from typing import Any, TypeVar
+import logging
+from collections.abc import Iterator
 
 import fsspec
 from dlt.common.configuration import resolve_configuration
+from dlt.common.configuration.utils import get_resolved_traces
 from dlt.common.storages.configuration import FilesystemConfiguration
 from dlt.common.storages.fsspec_filesystem import fsspec_from_config
 
-from sms_source.errors import JournalError, JournalLockedError
+from sms_source.errors import JournalError
+from sms_source.journal import lease
+from sms_source.journal.cells import PlainCell, S3Cell, as_os_error, has_conditional_writes
+from sms_source.journal.lease import Cell, Lease
+from sms_source.settings import MAX_PULL_WORKERS
 
-LEASE = "lease"
-LEASE_SECONDS = 15.0
-"""A holder whose lease has not changed for so long is dead; a living one renews it three times as often."""
+logger = logging.getLogger(__name__)
 
 SECTIONS = ("sources", "sms_source", "journal")
 """Where dlt looks for the store's credentials: `sources.sms_source.journal.credentials`, and upwards."""
 
-F = TypeVar("F", bound=Callable[..., Any])
+BULK = 1_000
+"""Objects that S3 removes, or lists, in one request."""
+
+READ_TOGETHER = 64
+"""Objects that are read side by side: of answers of 40 kB, some megabytes."""
 
 
-def _as_os_error(method: F) -> F:
-    """Every client library has its own errors; the journal knows `OSError`."""
-
-    @functools.wraps(method)
-    def call(*args: Any, **kwargs: Any) -> Any:
-        try:
-            return method(*args, **kwargs)
-        except OSError:
-            raise
-        except Exception as error:
-            raise OSError(f"{type(error).__name__}: {error}") from error
-
-    return call  # type: ignore[return-value]
+@contextlib.contextmanager
+def _untraced() -> Iterator[None]:
+    """Keep what is resolved, keys among it, out of the trace that dlt writes of a run."""
+    traces = get_resolved_traces()
+    before, traces.logging_enabled = traces.logging_enabled, False
+    try:
+        yield
+    finally:
+        traces.logging_enabled = before
 
 
 class ObjectReservation:
@@ -55,36 +53,38 @@ class ObjectReservation:
         self._path = path
 
     def fill(self, final_path: str, content: bytes) -> None:
-        """Writes the object of the final name. The announcing one stays: a reader prefers this one."""
+        """Write the object of the final name. The announcing one stays: a reader prefers this one."""
         self._storage.write(final_path, content)
 
     def discard(self) -> None:
-        """Removes the object."""
+        """Remove the object."""
         self._storage.remove([self._path])
 
 
 class ObjectStorage:
-    """A prefix of a bucket, one process at a time. See `sms_source.journal.storage.Storage` for the methods.
+    """A prefix of a bucket, for one user at a time. See `sms_source.journal.storage.Storage` for the methods.
 
     Args:
         url: such as `s3://bucket/prefix`.
-        file_system: an fsspec file system; by default the one that dlt makes of its configuration.
+        file_system: of fsspec; by default the one that dlt makes of its configuration.
     """
 
     def __init__(self, url: str, file_system: fsspec.AbstractFileSystem | None = None) -> None:
         self.url = url.rstrip("/")
         self._given = file_system
-        self._holders = 0
-        self._mine = b""
-        self._renewed_at = 0.0
-        self._released = threading.Event()
-        self._renewal: threading.Thread | None = None
+        self._lease: Lease | None = None
 
     @functools.cached_property
     def _files(self) -> fsspec.AbstractFileSystem:
         if self._given is not None:
             return self._given
-        configuration = resolve_configuration(FilesystemConfiguration(bucket_url=self.url), sections=SECTIONS)
+        configuration = FilesystemConfiguration(bucket_url=self.url)
+        with _untraced():
+            configuration = resolve_configuration(configuration, sections=SECTIONS)
+        if configuration.protocol in ("s3", "s3a"):  # whose client has ten connections, unless it is told
+            options = configuration.kwargs or {}
+            pool = {"max_pool_connections": MAX_PULL_WORKERS, **options.get("config_kwargs", {})}
+            configuration.kwargs = {**options, "config_kwargs": pool}
         try:
             return fsspec_from_config(configuration)[0]
         except ImportError as error:
@@ -93,96 +93,79 @@ class ObjectStorage:
                 "pip install 'dlt-tencent-sms[s3]', or fsspec's package for that store."
             ) from None
 
-    def acquire(self, wait_seconds: float = 0.0) -> None:  # noqa: ARG002 - a lease is waited for by itself
-        """Takes the lease, once its last holder is dead or has given it back."""
-        self._take_lease()
-        self._holders = 1
+    @as_os_error
+    def acquire(self, wait_seconds: float = 0.0) -> None:
+        """Take the lease."""
+        held = Lease(self._cell(), self.url)
+        held.take(wait_seconds)
+        self._lease = held
 
     def release(self) -> None:
-        """Gives the lease back."""
-        self._holders = 0
-        if self._renewal is not None:
-            self._released.set()
-            self._renewal.join()
-            with contextlib.suppress(OSError):
-                if self._is_mine():
-                    self.remove([LEASE])
+        """Give the lease back."""
+        if self._lease is not None:
+            self._lease.give_back()
+            self._lease = None
 
-    def _take_lease(self) -> None:
-        """Raises `JournalLockedError` when another process renews the lease while this one watches."""
-        self._mine = secrets.token_hex(8).encode()
-        last = self._lease()
-        deadline = time.monotonic() + LEASE_SECONDS
-        while last and time.monotonic() < deadline:
-            time.sleep(LEASE_SECONDS / 15)
-            if (now := self._lease()) and now != last:
-                raise JournalLockedError(
-                    f"Another process is using the journal {self.url}. Replies are handed out once, so two "
-                    "must not pull at the same time: wait until the other run has ended, or stop it."
-                )
-            last = now
-        self._renew(0)
-        time.sleep(LEASE_SECONDS / 15)  # of two that find it free at once, the one that wrote last has it
-        if not self._is_mine():
-            raise JournalLockedError(
-                f"Another process has just taken the journal {self.url}. Run again later."
-            )
-        self._released.clear()
-        self._renewal = threading.Thread(target=self._keep, name="journal-lease", daemon=True)
-        self._renewal.start()
+    @as_os_error
+    def check_held(self) -> None:
+        """Ask the store whether the lease is still this user's."""
+        if self._lease is not None:
+            self._lease.check()
 
-    def _keep(self) -> None:
-        for count in itertools.count(1):
-            if self._released.wait(LEASE_SECONDS / 3):
-                return
-            with contextlib.suppress(OSError):  # the store fails; the next pull's intent will tell
-                if not self._is_mine():
-                    self._renewed_at = -math.inf
-                    return
-                self._renew(count)
-
-    def _renew(self, count: int) -> None:
-        begun = time.monotonic()
-        self.write(LEASE, b"%s %d" % (self._mine, count))
-        self._renewed_at = begun
-
-    def _is_mine(self) -> bool:
-        return (self._lease() or b"").startswith(self._mine)
-
-    def _check_lease(self) -> None:
-        """Raises `OSError` in a process that others may take for dead: it slept, or lost the store."""
-        if self._holders and time.monotonic() - self._renewed_at > LEASE_SECONDS:
-            raise OSError("the lease could not be renewed in time, so another process may have the journal")
-
-    def _lease(self) -> bytes | None:
-        try:
-            return self.read(LEASE)
-        except FileNotFoundError:
-            return None
+    def _cell(self) -> Cell:
+        """Return the lease's object, replaced by conditional writes where the store has them."""
+        path = self._path(lease.FILE)
+        if has_conditional_writes(self._files, self._path("lease-probe")):
+            return S3Cell(self._files, path)
+        logger.warning(
+            "The store of the journal %s has no conditional writes, so two runs that begin in one second "
+            "may not see each other: let whatever starts them start one at a time.",
+            self.url,
+        )
+        return PlainCell(self._files, path)
 
     def _path(self, path: str) -> str:
         return f"{self.url}/{path}"
 
-    @_as_os_error
-    def reserve(self, path: str, size: int) -> "ObjectReservation":  # noqa: ARG002 - a bucket has room
-        """Writes an empty object: proves that the store takes the answer, as far as that can be proved."""
-        self._check_lease()
+    @as_os_error
+    def reserve(self, path: str, size: int) -> ObjectReservation:  # noqa: ARG002 - a bucket has room
+        """Write an empty object: proves that the store takes the answer, as far as that can be proved."""
+        if self._lease is not None:
+            self._lease.check_clock()
         self._files.pipe_file(self._path(path), b"")
         return ObjectReservation(self, path)
 
-    @_as_os_error
+    @as_os_error
     def write(self, path: str, content: bytes) -> None:
-        """Writes a whole object."""
+        """Write a whole object."""
         self._files.pipe_file(self._path(path), content)
 
-    @_as_os_error
+    @as_os_error
     def read(self, path: str) -> bytes:
-        """The object's bytes."""
+        """Return the object's bytes."""
         return bytes(self._files.cat_file(self._path(path)))
 
-    @_as_os_error
+    def read_many(self, paths: list[str]) -> Iterator[bytes | OSError | ValueError]:
+        """Yield each object's bytes, or why it can't be read, in the order of the paths."""
+        for start in range(0, len(paths), READ_TOGETHER):
+            yield from self._read_together([self._path(p) for p in paths[start : start + READ_TOGETHER]])
+
+    @as_os_error
+    def _read_together(self, paths: list[str]) -> list[bytes | OSError]:
+        strip = self._files._strip_protocol  # noqa: SLF001 - as cat names what it answers
+        keys = [strip(path) for path in paths]
+        found = self._files.cat(keys, on_error="return")
+        contents: list[bytes | OSError] = []
+        for key in keys:
+            content = found[key]
+            if isinstance(content, Exception) and not isinstance(content, OSError):
+                content = OSError(f"{type(content).__name__}: {content}")
+            contents.append(content)
+        return contents
+
+    @as_os_error
     def names(self, folder: str) -> list[str]:
-        """Names below the prefix, one level deep; the client pages through the listing."""
+        """Return the names below the prefix, one level deep; the client pages through the listing."""
         try:
             entries = self._files.ls(self._path(folder), detail=False, refresh=True)
         except FileNotFoundError:
@@ -190,22 +173,36 @@ class ObjectStorage:
         names = (str(entry).rstrip("/").rpartition("/")[2] for entry in entries)
         return sorted(name for name in names if name and name != folder.rpartition("/")[2])
 
-    @_as_os_error
+    @as_os_error
     def move(self, path: str, new_path: str) -> None:
-        """Copies the object, then removes the old one."""
+        """Copy the object, then remove the old one."""
         self._files.cp_file(self._path(path), self._path(new_path))
         self._files.rm_file(self._path(path))
 
-    @_as_os_error
+    @as_os_error
     def remove(self, paths: list[str]) -> None:
-        """Removes objects, those that are there."""
-        for path in paths:
-            with contextlib.suppress(FileNotFoundError):
-                self._files.rm_file(self._path(path))
+        """Remove objects, those that are there."""
+        self._remove([self._path(path) for path in paths])
 
-    @_as_os_error
+    @as_os_error
     def remove_folder(self, folder: str, *, only_empty: bool = False) -> None:
-        """Removes all below the prefix; an empty prefix does not exist."""
+        """Remove all below the prefix; an empty prefix does not exist."""
         if not only_empty:
-            with contextlib.suppress(FileNotFoundError):
-                self._files.rm(self._path(folder), recursive=True)
+            self._remove(self._files.find(self._path(folder)))
+
+    def _remove(self, paths: list[str]) -> None:
+        """Remove objects, in one request for each thousand where the client is S3's."""
+        if len(paths) < 2 or not hasattr(self._files, "call_s3"):
+            for path in paths:
+                with contextlib.suppress(FileNotFoundError):
+                    self._files.rm_file(path)
+            return
+        places = [self._files.split_path(path) for path in paths]
+        for start in range(0, len(places), BULK):
+            objects = [{"Key": key} for _, key, _ in places[start : start + BULK]]
+            answer = self._files.call_s3(
+                "delete_objects", Bucket=places[0][0], Delete={"Objects": objects, "Quiet": True}
+            )
+            if errors := answer.get("Errors"):  # the request itself succeeds
+                first = errors[0]
+                raise OSError(f"{len(errors)} objects could not be removed ({first.get('Code')})")

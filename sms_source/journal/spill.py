@@ -10,6 +10,8 @@ import logging
 import threading
 from pathlib import Path
 
+from sms_source.journal.encrypted_storage import EncryptedStorage
+from sms_source.journal.encryption import Keys
 from sms_source.journal.local_storage import LocalStorage
 from sms_source.journal.storage import Storage
 
@@ -21,12 +23,13 @@ class Spill:
 
     Args:
         journal_id: of the journal.
+        keys: of the journal: what is here is encrypted as it would be there.
         root: where to keep them; by default in dlt's data directory.
     """
 
-    def __init__(self, journal_id: str, root: Path | None = None) -> None:
+    def __init__(self, journal_id: str, keys: Keys | None = None, root: Path | None = None) -> None:
         self.root = root or data_directory() / journal_id / "spill"
-        self._files = LocalStorage(self.root)
+        self._files = EncryptedStorage(LocalStorage(self.root), keys or Keys())
         self._memory: dict[str, bytes] = {}
         self._lock = threading.Lock()
 
@@ -66,10 +69,19 @@ class Spill:
             for name in self._files.names(f"drains/{drain_id}"):
                 path = f"drains/{drain_id}/{name}"
                 if not name.endswith(".new"):
-                    storage.write(path, self._files.read(path))
-                    logger.warning("%s is in the journal now: an earlier run could not write it there.", path)
+                    self._take(path, storage)
                 self._files.remove([path])
             self._files.remove_folder(f"drains/{drain_id}")
+
+    def _take(self, path: str, storage: Storage) -> None:
+        try:
+            content = self._files.read(path)
+        except ValueError as error:
+            logger.error("%s/%s: %s; it is set aside in unreadable/", self.root, path, error)
+            self._files.move(path, f"unreadable/{path.partition('/')[2]}")
+            return
+        storage.write(path, content)
+        logger.warning("%s is in the journal now: an earlier run could not write it there.", path)
 
     def forget(self, drain_id: str) -> None:
         """Forget what is loaded."""

@@ -5,6 +5,7 @@ survives a power cut. A folder on a disk is `sms_source.journal.local_storage`, 
 `sms_source.journal.object_storage`; another place to keep answers is another class with these methods.
 """
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
@@ -32,6 +33,9 @@ class Storage(Protocol):
     def release(self) -> None:
         """Give back what `acquire` took."""
 
+    def check_held(self) -> None:
+        """Prove that the place is still this user's. Raises `JournalLockedError` if another may have it."""
+
     def reserve(self, path: str, size: int) -> Reservation:
         """Create an empty file, with room for `size` bytes, at a path where none is."""
 
@@ -40,6 +44,9 @@ class Storage(Protocol):
 
     def read(self, path: str) -> bytes:
         """Return the file's bytes. Raises `FileNotFoundError`."""
+
+    def read_many(self, paths: list[str]) -> Iterator[bytes | OSError | ValueError]:
+        """Yield each file's bytes, or why it can't be read, in the order of the paths."""
 
     def names(self, folder: str) -> list[str]:
         """Return the names in a folder, sorted; none if the folder is not there."""

@@ -12,7 +12,7 @@ from sms_source.api.client import SmsClient
 from sms_source.configuration import SmsSourceConfiguration
 from sms_source.errors import JournalError
 from sms_source.feeds import RECEIPTS, feeds_of
-from sms_source.journal.journal import Journal
+from sms_source.journal.opening import open_journal
 from sms_source.loading import commits, last_run
 from sms_source.loading.keeping import as_found
 from sms_source.loading.loader import DATASET, PIPELINE, resolve_options
@@ -55,7 +55,7 @@ def findings(
         "configuration", f"applications {', '.join(options.sms_sdk_app_ids)} in {options.api_region}"
     )
     last_run.check(pipeline_name, options)
-    journal = Journal(options.journal_url, wait_seconds=settings.JOURNAL_WAIT_SECONDS)
+    journal = open_journal(options)
     with as_found(), journal:
         target = target_of(destination, journal.identity.journal_id)
         owner = owner_of(target, pipeline_name, dataset_name)
@@ -74,6 +74,7 @@ def findings(
 
         with WorkingDirectory(pipeline_name, journal.identity.journal_id) as directory:
             engine = Engine(target, dataset_name, pipeline_name, None, directory)
+            engine.refuse_what_is_in_the_way(owner.location)
             missing = commits.missing_loads(
                 engine.pipeline, {name.load_id for name in journal.archive.names()}
             )

@@ -5,6 +5,7 @@ the last package brought, so what it names is loaded; all else that the journal 
 """
 
 from collections.abc import Iterable, Mapping, MutableMapping
+from contextlib import suppress
 from typing import Any
 
 import dlt
@@ -21,7 +22,9 @@ def note(
 ) -> None:
     """Name in the state of an extraction what it brings."""
     state["journal"] = journal.identity.journal_id
-    state["items"] = [journal.fingerprint(item) for item in items]
+    state["items"] = []
+    with suppress(OSError):  # the store is away: what this brings is loaded once more
+        state["items"] = [journal.fingerprint(item) for item in items]
     state["load_id"] = load_id
 
 

@@ -5,19 +5,23 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from datetime import datetime
 from typing import Any
 
 import dlt
 from dlt.common.destination import AnyDestination
+from dlt.common.pipeline import LoadInfo
 from dlt.destinations.exceptions import DatabaseUndefinedRelation
+from dlt.destinations.impl.filesystem.filesystem import FilesystemClient
 from dlt.destinations.job_client_impl import SqlJobClientBase
 from dlt.extract import DltSource
 from dlt.pipeline.exceptions import PipelineStepFailed
 
-from sms_source.loading import commits
+from sms_source.loading import commits, delta_erasure, table_erasure
 from sms_source.loading.destinations import TABLES, Destination, for_source
 from sms_source.loading.extraction import Extraction
 from sms_source.loading.keeping import forget_credentials
+from sms_source.loading.obstacles import refuse_what_is_in_the_way
 from sms_source.loading.resources import resources_of
 from sms_source.loading.tables import Tables
 from sms_source.loading.target import kind_of
@@ -79,14 +83,22 @@ class Engine:
         self._hints.hint(source, given_again=given_again)
         forget_credentials()
         try:
+            info = self._run(source)
+        except BaseException:
+            self._directory.forget_failure()
+            raise
+        self._directory.forget_rows()
+        return info.loads_ids[-1] if info.loads_ids else None
+
+    def _run(self, source: DltSource) -> LoadInfo:
+        try:
             info = self.pipeline.run(source)
         except PipelineStepFailed as error:
             if not _is_race(error):
                 raise
             info = self.pipeline.load()  # the other job's tables are there now
         info.raise_on_failed_jobs()
-        self._directory.forget_rows()
-        return info.loads_ids[-1] if info.loads_ids else None
+        return info
 
     def restore(self) -> commits.State:
         """Take dlt's state from the destination, and return what it says of the last package."""
@@ -105,11 +117,26 @@ class Engine:
                         counts[table] = int(found[0][0]) if found else 0
         return counts
 
+    def refuse_what_is_in_the_way(self, location: str) -> None:
+        """Look for what would have every load fail. Raises `ConfigurationError` when there is any."""
+        with self.pipeline.destination_client() as client:
+            refuse_what_is_in_the_way(client, self.pipeline.dataset_name, location)
+
+    def delete_old(self, before: datetime) -> None:
+        """Delete the rows that came before a moment; the ledger stays."""
+        self._know_tables()
+        with self.pipeline.destination_client() as client:
+            if isinstance(client, SqlJobClientBase):
+                table_erasure.delete_old(client, before)
+            elif isinstance(client, FilesystemClient):
+                delta_erasure.delete_old(client, before)
+
     def create_views(self, opt_out_words: Sequence[str], time_zone: str) -> None:
         """Create or replace the views; what can't be made is a warning in the log, never a failed load."""
-        schema = self.pipeline.default_schema
-        tables = {name for name in TABLES if name in schema.tables and schema.get_table_columns(name)}
         try:
+            self._know_tables()
+            schema = self.pipeline.default_schema
+            tables = {name for name in TABLES if name in schema.tables and schema.get_table_columns(name)}
             with self.pipeline.destination_client() as client:
                 if isinstance(client, SqlJobClientBase):
                     warnings = create_views(
@@ -131,6 +158,11 @@ class Engine:
                         f"delete from {versions} where schema_name = %s",
                         SCHEMA,
                     )
+
+    def _know_tables(self) -> None:
+        """Take the schema from the destination, if this process has loaded nothing yet."""
+        if self.pipeline.default_schema_name is None:
+            self.restore()
 
     def _source(self, extraction: Extraction | None) -> DltSource:
         tables = extraction.tables if extraction else lambda: iter(())

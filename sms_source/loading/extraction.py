@@ -10,6 +10,7 @@ from sms_source.journal.journal import Journal
 from sms_source.journal.pull import Pull
 from sms_source.loading import commits
 from sms_source.loading.batches import batches, count
+from sms_source.loading.pseudonyms import with_pseudonyms
 from sms_source.loading.records import known_new_columns
 from sms_source.loading.tables import Tables, known_columns, to_tables
 from sms_source.pulling.drain import Drain
@@ -20,7 +21,8 @@ class Extraction:
     """What one load package is made of.
 
     It never raises while it holds pulled records that dlt has not committed: what ends a drain is in its
-    report.
+    report. Only when another process may have the journal, which loads what is there, it ends with
+    `JournalLockedError` before dlt loads anything.
 
     Args:
         journal: entered.
@@ -28,6 +30,7 @@ class Extraction:
         drain: empties the queues, when all items fit into the package; None to leave the queues alone.
         feeds: whose tables are to exist, with or without rows.
         fit: makes tables such as the destination can hold.
+        pseudonym_key: replaces phone numbers by pseudonyms; None to load them as they are.
         report: is filled.
         is_bounded: whether the package ends at the usual size, however many items there are.
     """
@@ -40,6 +43,7 @@ class Extraction:
         *,
         feeds: Iterable[str],
         fit: Callable[[Tables], Tables],
+        pseudonym_key: str | None = None,
         report: DrainReport,
         is_bounded: bool = True,
     ) -> None:
@@ -49,6 +53,7 @@ class Extraction:
         self._drain = drain
         self._feeds = list(feeds)
         self._fit = fit
+        self._pseudonym_key = pseudonym_key
         self._report = report
         self._is_bounded = is_bounded
 
@@ -67,9 +72,12 @@ class Extraction:
             feeds = {pull.feed for pull in batch}
             tables = to_tables(batch, [FEEDS[name] for name in sorted(feeds)], new_columns, load_id)
             count(self._report, batch, tables)
+            if self._pseudonym_key:
+                tables = with_pseudonyms(tables, self._pseudonym_key)
             yield self._fit(tables)
         # Last, so that a reader who stops early leaves all of it uncommitted.
         if self.included:
+            self._journal.storage.check_held()
             commits.note(dlt.current.resource_state(), self._journal, self.included, load_id)
 
     def _pulls(self) -> Iterator[Pull]:

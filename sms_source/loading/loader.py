@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 from dlt.common.configuration import resolve_configuration
 from dlt.common.destination import AnyDestination
 
-from sms_source import settings
 from sms_source.configuration import SECTIONS, SmsSourceConfiguration, check_names
 from sms_source.journal.journal import Journal
+from sms_source.journal.opening import open_journal
 from sms_source.loading import last_run
 from sms_source.loading.keeping import as_found
 from sms_source.loading.rounds import Round
@@ -108,7 +108,9 @@ class Loader:
         self._dataset = dataset_name
         self._pipeline = pipeline_name
         self._progress = progress
-        self._concurrency = Concurrency(options.pull_workers)
+        self._concurrency = Concurrency(
+            options.pull_workers, options.pulls_per_second * len(options.pull_feeds)
+        )
         self._round: Round | None = None
         self._engine: Engine | None = None
         self._stack = ExitStack()
@@ -139,7 +141,7 @@ class Loader:
     ) -> Summary:
         """Do what `load` does, but begin no other drain after `longest` seconds."""
         last_run.check(self._pipeline, self._options)
-        journal = Journal(self._options.journal_url, wait_seconds=settings.JOURNAL_WAIT_SECONDS)
+        journal = open_journal(self._options)
         with as_found(), journal:
             target = target_of(self._destination, journal.identity.journal_id)
             owner = owner_of(target, self._pipeline, self._dataset)
@@ -170,7 +172,7 @@ class Loader:
     @contextmanager
     def held(self) -> Iterator[tuple[Journal, Engine]]:
         """Hold the journal, claimed, and the dlt pipeline, for something else than a round."""
-        journal = Journal(self._options.journal_url, wait_seconds=settings.JOURNAL_WAIT_SECONDS)
+        journal = open_journal(self._options)
         with as_found(), journal:
             target = target_of(self._destination, journal.identity.journal_id)
             journal.claim(owner_of(target, self._pipeline, self._dataset))
@@ -179,7 +181,8 @@ class Loader:
     def _make_engine(self, target: AnyDestination, journal: Journal) -> Engine:
         from sms_source.loading.engine import Engine  # a quiet round does without Arrow
 
-        directory = WorkingDirectory(self._pipeline, journal.identity.journal_id)
+        is_private = bool(self._options.journal_encryption_key)
+        directory = WorkingDirectory(self._pipeline, journal.identity.journal_id, in_memory=is_private)
         self._stack.enter_context(directory)
         self._engine = Engine(target, self._dataset, self._pipeline, self._progress, directory)
         return self._engine

@@ -13,12 +13,13 @@ import math
 import threading
 import time
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from sms_source.configuration import SmsSourceConfiguration
 from sms_source.journal.identity import Owner
 from sms_source.journal.journal import Journal
+from sms_source.journal.pull import now
 from sms_source.loading import commits
 from sms_source.loading.summary import Summary
 from sms_source.loading.target import file_state
@@ -28,6 +29,9 @@ from sms_source.pulling.report import DrainReport
 
 if TYPE_CHECKING:
     from sms_source.loading.engine import Engine
+
+
+RETENTION_INTERVAL = timedelta(days=1)
 
 
 class Round:
@@ -76,8 +80,11 @@ class Round:
             drain = self._new_drain()
             is_first = self._journal.identity.last_load is None
             is_known = self._journal.identity.database == file_state(self._owner.location)
-            if is_known and not is_first and not self._unloaded() and not drain.begin():
+            is_quiet = is_known and not is_first and not self._unloaded() and not drain.begin()
+            if is_quiet and not self._is_retention_due():
                 return
+            if is_first:
+                self._engine().refuse_what_is_in_the_way(self._owner.location)
             self._settle()
             self._give_again_what_is_missing()
             self._load_items(self._unloaded())
@@ -110,6 +117,7 @@ class Round:
         while items:
             items = items[len(self._extract_and_load(items, None)[0]) :]
         self._summary.count_after(self._rows())
+        self._delete_old()
 
     def _settle(self) -> None:
         """Archive what an earlier process loaded and did not live to archive."""
@@ -151,8 +159,15 @@ class Round:
 
         report = DrainReport()
         engine = self._engine()
-        feeds = self._options.pull_feeds
-        extraction = Extraction(self._journal, items, drain, feeds=feeds, fit=engine.fit, report=report)
+        extraction = Extraction(
+            self._journal,
+            items,
+            drain,
+            feeds=self._options.pull_feeds,
+            fit=engine.fit,
+            pseudonym_key=self._options.pseudonym_key,
+            report=report,
+        )
         self._summary.reports.append(report)
         load_id = engine.load(extraction, given_again=bool(items))
         return extraction.included, load_id, report
@@ -188,7 +203,21 @@ class Round:
             self._journal.note(newest_reply=newest)
 
     def _finish(self) -> None:
-        """See to the views, and note the file as this round leaves it."""
+        """See to what is too old and to the views, and note the file as this round leaves it."""
+        self._delete_old()
         if self._options.create_views:
             self._engine().create_views(self._options.opt_out_words, self._options.views_time_zone)
         self._journal.note(database=file_state(self._owner.location))
+
+    def _is_retention_due(self) -> bool:
+        """Return whether a quiet round is to look for rows that are too old, too: once a day."""
+        last = self._journal.identity.retention_at
+        is_recent = last is not None and now() - datetime.fromisoformat(last) < RETENTION_INTERVAL
+        return self._options.tables_retention_days is not None and not is_recent
+
+    def _delete_old(self) -> None:
+        """Delete the rows that have been in the tables for longer than they may."""
+        days = self._options.tables_retention_days
+        if days is not None:
+            self._engine().delete_old(now() - timedelta(days=days))
+            self._journal.note(retention_at=now().isoformat())

@@ -18,6 +18,7 @@ from sms_source.configuration import SmsSourceConfiguration
 from sms_source.credentials import TencentCloudCredentials
 from sms_source.errors import ConfigurationError
 from sms_source.journal.journal import Journal
+from sms_source.journal.opening import open_journal
 from sms_source.loading import commits, destinations
 from sms_source.loading.extraction import Extraction
 from sms_source.loading.idioms import refuse_what_loses_records
@@ -39,6 +40,9 @@ def sms_source(
     api_language: str = settings.API_LANGUAGE,
     journal_url: str = settings.JOURNAL_URL,
     journal_retention_days: float = settings.JOURNAL_RETENTION_DAYS,
+    journal_encryption_key: Union[str, list[str], None] = None,
+    pseudonym_key: dlt.TSecretStrValue | None = None,
+    tables_retention_days: float | None = None,
     pulls_per_second: int = settings.MAX_PULLS_PER_SECOND,
     pull_workers: int = settings.PULL_WORKERS,
     pull_limit: int = settings.MAX_PULL_LIMIT,
@@ -67,6 +71,11 @@ def sms_source(
         journal_url: the folder where answers are kept; must outlive the machine's failures as well as
             the records should.
         journal_retention_days: days that loaded answers are kept; 0 keeps none.
+        journal_encryption_key: the keys that the journal is encrypted with, a list or one, each base64 of 32
+            bytes. The first writes, all read; `"none"` in the first place writes in clear.
+        pseudonym_key: replaces phone numbers by pseudonyms, see `sms_source.pseudonym`.
+        tables_retention_days: days after which `load()` deletes what people wrote from the tables; by default
+            never. Not by this source: a pipeline of one's own ends after it.
         pulls_per_second: requests a second at most, for an account's action; the API's quota is 100.
         pull_workers: requests in flight at most, from 1 to 256.
         pull_limit: records a request, from 1 to 100.
@@ -89,6 +98,9 @@ def sms_source(
         api_language=api_language,
         journal_url=journal_url,
         journal_retention_days=journal_retention_days,
+        journal_encryption_key=journal_encryption_key,
+        pseudonym_key=pseudonym_key,
+        tables_retention_days=tables_retention_days,
         pulls_per_second=pulls_per_second,
         pull_workers=pull_workers,
         pull_limit=pull_limit,
@@ -109,7 +121,7 @@ def _tables(
     told = report or DrainReport()
     pipeline = _pipeline_at_hand()
     destination = _destination(pipeline, allow_duplicates_in, replay=replay)
-    with Journal(options.journal_url, wait_seconds=settings.JOURNAL_WAIT_SECONDS) as journal:
+    with open_journal(options) as journal:
         items = journal.everything()
         drain = None
         if not replay:
@@ -121,6 +133,7 @@ def _tables(
             drain,
             feeds=options.pull_feeds,
             fit=destination.fit,
+            pseudonym_key=options.pseudonym_key,
             report=told,
             is_bounded=not replay,
         )

@@ -19,6 +19,7 @@ from sms_source.feeds import Feed
 from sms_source.journal.pull import Pull
 from sms_source.loading.keyword import keywords
 from sms_source.loading.records import OTHER_FIELDS, misfit, new_fields, plain_name
+from sms_source.privacy.erasing import is_erased
 from sms_source.settings import NEWEST_TIME, OLDEST_TIME
 
 PULLS = "pulls"
@@ -143,8 +144,8 @@ def _records(
     if fields is None:
         reasons = [misfit(feed, record) for record in records]
         texts: dict[int, list[str]] = {}
-        for n, position, reason in zip(numbers, positions, reasons, strict=True):
-            if reason is not None:
+        for n, position, reason, record in zip(numbers, positions, reasons, records, strict=True):
+            if reason is not None and not is_erased(record):
                 if n not in texts:
                     texts[n] = _texts(feed, pulls[n])
                 rejected.append(_rejected(pulls[n], position, reason, texts[n][position]))
@@ -227,7 +228,7 @@ def _table(
 
 
 def _known(name: str) -> str | None:
-    """Return an application or a region; None for `-`, which stands in a file's name where it is not known."""
+    """Return an application or a region; None for `-`, which stands in a name where it is not known."""
     return None if name == "-" else name
 
 

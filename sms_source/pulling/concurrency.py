@@ -1,5 +1,6 @@
 """How many pulls are worth having in flight at once."""
 
+import math
 import threading
 from collections import deque
 
@@ -10,19 +11,27 @@ RECENT_PULLS = 32
 """Pulls whose median counts: while dlt computes, a few take long, and wait for the interpreter alone."""
 
 
-class Concurrency:
-    """As many pulls side by side as the waiting of one leaves room for.
+HEADROOM = 1.5
+"""Times the pulls in flight that the rate needs: some take longer than the usual one."""
 
-    A pull over a network waits for nearly all of its time, and then all that may be in flight are. Beside a
-    server without latency, threads would wait for each other alone, and pay for it: 16 of them take 1.3 to
-    1.6 times the CPU of one, to pull no faster (measured). Drains that follow one another share one.
+
+class Concurrency:
+    """As many pulls side by side as the waiting of one leaves room for, and no more than the rate needs.
+
+    A pull over a network waits for nearly all of its time, for the API and for a journal that is elsewhere,
+    and then as many are in flight as keep up the rate: what a process that is killed leaves in doubt is no
+    more than that. Beside a server without latency, threads would wait for each other alone, and pay for it:
+    16 of them take 1.3 to 1.6 times the CPU of one, to pull no faster (measured). Drains that follow one
+    another share one.
 
     Args:
         maximum: the largest number of pulls in flight.
+        per_second: pulls a second that the rate allows.
     """
 
-    def __init__(self, maximum: int) -> None:
+    def __init__(self, maximum: int, per_second: float = math.inf) -> None:
         self.maximum = maximum
+        self._per_second = per_second
         self.limit = 1
         self._pulls: deque[tuple[float, float]] = deque(maxlen=RECENT_PULLS)
         self._lock = threading.Lock()
@@ -37,4 +46,6 @@ class Concurrency:
             count = len(self._pulls)
             if count > 1:
                 usual, usual_cpu = sorted(self._pulls)[(count - 1) // 2]
-                self.limit = max(1, min(round(SHARE * usual / max(usual_cpu, 1e-6)), self.maximum))
+                worthwhile = SHARE * usual / max(usual_cpu, 1e-6)
+                needed = HEADROOM * self._per_second * max(usual, 1e-6)
+                self.limit = round(max(1, min(worthwhile, needed, self.maximum)))

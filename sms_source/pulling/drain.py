@@ -65,7 +65,9 @@ class Drain:
             for feed in feeds_of(options.pull_feeds)
         }
         self._bounds = bounds or Bounds()
-        self._concurrency = concurrency or Concurrency(options.pull_workers)
+        self._concurrency = concurrency or Concurrency(
+            options.pull_workers, options.pulls_per_second * len(options.pull_feeds)
+        )
         self._stop = stop or threading.Event()
         self._on_full = on_full
         self._cancelled = threading.Event()

@@ -2,24 +2,22 @@
 
     python -m tests.crash.fork_server
 
-Reads a line of JSON for each job (`what`, `arguments`, `output`) and answers with its process id, then
+Reads a line of JSON for each job (`arguments`, `output`) and answers with its process id, then
 with its exit status, negative for a signal. A job is a real process in a session of its own, which
 begins where an ordinary one has finished its imports; nothing else about it differs. It inherits this
 process's folder and environment.
 """
 
+import gc
 import importlib
 import json
 import os
 import sys
 import threading
-import warnings
 
-import dlt
-
-from pipelines import load_replies
-from sms_source import settings
-from tests.crash.job import MAIN_JOB, PACKAGE_REPLIES
+from sms_source import cli, settings
+from sms_source.journal import archive
+from tests.crash.job import MERGED_AT, PACKAGE_RECORDS
 
 # What a job imports in the course of its run. Not duckdb, though it takes 50 ms: it starts a thread, and a
 # process is forked safely only while it has one.
@@ -30,18 +28,24 @@ LATE_IMPORTS = (
     "pandas",
     "pyarrow.fs",
     "pyarrow.parquet",
+    "sms_source.loading.engine",
+    "sms_source.loading.extraction",
 )
 
 
 def main() -> int:
-    """Serves until standard input ends; in a forked process, runs the job instead and returns its status."""
+    """Serve until standard input ends; in a forked process, run the job instead and return its status."""
     for name in LATE_IMPORTS:
         importlib.import_module(name)
     alone = threading.active_count() == 1 and "duckdb" not in sys.modules
     if not alone:
         raise RuntimeError("a process with threads can't be forked")
-    if number := os.environ.get(PACKAGE_REPLIES):
-        settings.PACKAGE_REPLIES = int(number)
+    if number := os.environ.get(PACKAGE_RECORDS):
+        settings.PACKAGE_RECORDS = int(number)
+    if number := os.environ.get(MERGED_AT):
+        archive.MERGED_AT = int(number)
+    gc.freeze()
+    gc.enable()  # as a process of its own does: see sms_source.cli.console
     for line in sys.stdin:
         request = json.loads(line)
         reader, writer = os.pipe()
@@ -50,7 +54,7 @@ def main() -> int:
             os.close(reader)
             _detach(request["output"])
             os.close(writer)
-            return _run(request["what"], request["arguments"])
+            return cli.job(request["arguments"])
         os.close(writer)
         os.read(reader, 1)  # ends when the job has its own session, or is dead
         os.close(reader)
@@ -67,15 +71,6 @@ def _detach(output: str) -> None:
         os.dup2(descriptor, target)
     os.close(null)
     os.close(file)
-
-
-def _run(what: str, arguments: list[str]) -> int:
-    if what == MAIN_JOB:
-        return load_replies.main(arguments)
-    warnings.simplefilter("ignore")
-    (pipeline_name,) = arguments
-    dlt.attach(pipeline_name).abort_packages()
-    return 0
 
 
 if __name__ == "__main__":

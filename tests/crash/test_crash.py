@@ -6,11 +6,11 @@ SEED = 20210111
 
 
 def assert_promise_is_kept(options: Options) -> None:
-    """Runs the harness; fails with its whole report."""
+    """Run the harness; fail with its whole report."""
     report = run(options)
     print(report)
     assert not report.violations, f"seed {options.seed}\n{report}"
-    assert report.kills == options.kills
+    assert report.kills >= options.kills
     assert report.counts["loaded"] + report.counts["lost in flight"] == report.counts["enqueued"]
 
 

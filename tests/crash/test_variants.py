@@ -11,17 +11,19 @@ from tests.crash.test_crash import SEED, assert_promise_is_kept
 @pytest.mark.parametrize(
     "options",
     [
-        pytest.param(Options(kills=8, wipe_working_directory=True), id="working directory wiped"),
+        pytest.param(Options(kills=8, wipe_data=True), id="dlt's data directory wiped"),
+        pytest.param(Options(kills=8, tear_data=True), id="dlt's working directory torn"),
         pytest.param(Options(kills=6, new_dataset=True), id="before the dataset exists"),
-        pytest.param(Options(kills=8, drop_pending=True), id="pending packages dropped"),
-        pytest.param(
-            Options(kills=8, drop_pending=True, kill_drops=True), id="killed while dropping packages"
-        ),
         pytest.param(Options(kills=8, retention_days=0), id="no retention"),
-        pytest.param(Options(kills=8, package_replies=60), id="pulling while packages are loaded"),
+        pytest.param(Options(kills=8, package_records=60), id="pulling while packages are loaded"),
+        pytest.param(Options(kills=8, replays=0.6, merged_at=3), id="replays"),
+        pytest.param(
+            Options(kills=12, heal=True, merged_at=3, package_records=60),
+            id="the warehouse goes back in time",
+        ),
     ],
 )
 def test_the_journal_makes_up_for_what_else_a_kill_costs(options: Options) -> None:
     """Whatever else is lost with each kill, the journal's replies are loaded once."""
-    share = 0.0 if options.package_replies else 0.05
-    assert_promise_is_kept(replace(options, seed=SEED, exec_share=share))
+    plain = options.package_records or options.merged_at  # a process started the plain way has its own
+    assert_promise_is_kept(replace(options, seed=SEED, exec_share=0.0 if plain else 0.05))

@@ -1,13 +1,11 @@
 """Holds the warehouse against the simulator's log and what each kill left in the journal.
 
-The promise: every reply that reached this machine is in the warehouse exactly once; every pull whose
+The promise: every record that reached this machine is in the warehouse exactly once; every pull whose
 outcome nobody can know is a row in the ledger, with its time and its bound.
 """
 
 import itertools
 import json
-import zlib
-from bisect import bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -15,7 +13,7 @@ from datetime import datetime, timedelta, timezone
 from typing import Any, NamedTuple
 
 from sms_source.simulator import Outcome, Pull
-from tests.crash.job import JournalFiles
+from tests.crash.journal_files import File, Leftovers
 
 REPLY_COLUMNS = {
     "PhoneNumber": "phone_number",
@@ -35,33 +33,23 @@ class Tables(NamedTuple):
 
     replies: Sequence[Row]
     pulls: Sequence[Row]
-    rejected_replies: Sequence[Row]
-
-
-@dataclass
-class Leftovers:
-    """What a killed run left in the journal, read before the next run can touch it.
-
-    journaled: RequestIds of the answers that are there whole.
-    intents: `pull_id`s of the requests without an answer, with their applications and times.
-    highest: the number of requests that were intended at least.
-    opened_at: the time of the first drain, before which the run sent no request; None without a drain.
-    """
-
-    journaled: set[str] = field(default_factory=set)
-    intents: dict[str, tuple[str, datetime]] = field(default_factory=dict)
-    highest: int = 0
-    opened_at: datetime | None = None
+    rejected_records: Sequence[Row]
 
 
 @dataclass
 class Run:
-    """One run of the job. `started_at` and `ended_at` are Unix times."""
+    """One run of a job.
+
+    app_ids: whose queues it pulled from.
+    aim: the moment of its kill.
+    first_pull, end_pull: the part of the simulator's log that holds its pulls.
+    """
 
     number: int
+    app_ids: Collection[str]
     aim: str
-    started_at: float
-    ended_at: float = 0.0
+    first_pull: int = 0
+    end_pull: int = 0
     status: int = 0
     phase: str = ""
     leftovers: Leftovers = field(default_factory=Leftovers)
@@ -75,47 +63,12 @@ class Run:
         return self.status == -9
 
 
-def read_leftovers(journal: JournalFiles, drains: Iterable[str]) -> Leftovers:
-    """Reads drains without the product's own code, so that a fault of its reader can't hide."""
-    found = Leftovers()
-    for drain_id in sorted(drains):
-        found.opened_at = found.opened_at or _parse_time(drain_id.partition("-")[0])
-        names = [name.split(".") for name in journal.names(f"drains/{drain_id}")]
-        # A store keeps the intent beside what came of it.
-        settled = {number for number, *_, state in names if state != "intent"}
-        for number, app_id, region, limit, requested_at, state in names:
-            found.highest = max(found.highest, int(number))
-            if state == "intent" and number in settled:
-                continue
-            name = f"{number}.{app_id}.{region}.{limit}.{requested_at}.{state}"
-            envelope = _read_envelope(journal.read(f"drains/{drain_id}/{name}"))
-            if envelope:
-                found.journaled.add(envelope["request_id"])
-            elif state == "intent":
-                found.intents[f"{drain_id}/{number}"] = (app_id, _parse_time(requested_at))
-    return found
-
-
-def _parse_time(text: str) -> datetime:
-    return datetime.strptime(text, "%Y%m%dT%H%M%S%fZ").replace(tzinfo=timezone.utc)
-
-
-def _read_envelope(content: bytes) -> dict[str, Any] | None:
-    line, newline, rest = content.partition(b"\n")
-    if not newline or not line.startswith(b"{"):
-        return None
-    envelope: dict[str, Any] = json.loads(line)
-    body = rest[: envelope["body_bytes"]]
-    is_whole = len(body) == envelope["body_bytes"] and zlib.crc32(body) == envelope["body_crc32"]
-    return envelope if is_whole else None
-
-
 class Truth:
     """Compares, and counts.
 
     Args:
         pulls: the simulator's log.
-        runs: of the job, in their order; none is going on.
+        runs: of the jobs, in their order; none is going on.
         malformed: the replies that do not fit, as sent.
         workers: pulls that a run may have in flight.
     """
@@ -132,14 +85,21 @@ class Truth:
         self._workers = workers
         self._by_id = {pull.request_id: pull for pull in pulls if pull.replies}
 
-    def compare(self, tables: Tables) -> None:
-        """Compares all of it."""
+    def compare(self, tables: Tables, archive: Iterable[File] | None = None) -> None:
+        """Compare all of it.
+
+        Args:
+            tables: of the warehouse.
+            archive: the files of the journals' bundles, where these are kept.
+        """
         self._check_keys(tables)
         loaded = self._check_rows(tables)
         self._check_marks(tables, loaded)
         self._check_ledger(tables, loaded)
-        self._check_journaled(loaded)
+        self._check_journaled(tables, loaded)
         self._check_doubts(tables, loaded)
+        if archive is not None:
+            self._check_archive(tables, archive)
         self.counts["missing"] += sum(len(self._by_id[request_id].replies) for request_id in self._missing)
 
     @property
@@ -159,7 +119,7 @@ class Truth:
         keys = {
             "reply_id": [row["reply_id"] for row in tables.replies],
             "pull_id": [row["pull_id"] for row in tables.pulls],
-            "rejected reply": [(row["request_id"], row["position"]) for row in tables.rejected_replies],
+            "rejected record": [(row["pull_id"], row["position"]) for row in tables.rejected_records],
         }
         for name, values in keys.items():
             doubled = {key: count for key, count in Counter(values).items() if count > 1}
@@ -167,22 +127,26 @@ class Truth:
             self._violation(f"a {name} is there twice", *doubled.items())
 
     def _check_rows(self, tables: Tables) -> set[str]:
-        """Compares each row with its reply; returns the RequestIds of the answers that are there."""
-        replies = {row["reply_id"]: row for row in tables.replies}
-        rejected = {(row["request_id"], row["position"]): row for row in tables.rejected_replies}
-        answered_at = {row["request_id"]: row["answered_at"] for row in tables.pulls if row["request_id"]}
+        """Compare each row with its reply; return the RequestIds of the answers that are there."""
+        replies = {(row["request_id"], _position(row)): row for row in tables.replies}
+        rejected = {(row["request_id"], row["position"]): row for row in tables.rejected_records}
+        ledger = {row["request_id"]: row for row in tables.pulls if row["request_id"]}
         loaded = set()
         for request_id, pull in self._by_id.items():
             found = 0
+            facts = ledger.get(request_id, {"pull_id": None, "answered_at": None})
             for position, reply in enumerate(pull.replies):
+                key = (request_id, position)
                 if reply in self._malformed:
-                    row = rejected.pop((request_id, position), None)
-                    wrong = row is not None and row["record"] != reply.decode("utf-8", "backslashreplace")
+                    row = rejected.pop(key, None)
+                    wrong = row is not None and (row["record"], row["feed"]) != (_text(reply), "replies")
                 else:
-                    row = replies.pop(f"{request_id}/{position}", None)
+                    row = replies.pop(key, None)
                     wrong = row is not None and not _equals(row, json.loads(reply), pull, position)
-                found += row is not None
-                if row is not None and (wrong or row["pulled_at"] != answered_at.get(request_id)):
+                if row is None:
+                    continue
+                found += 1
+                if wrong or (row["pull_id"], row["pulled_at"]) != (facts["pull_id"], facts["answered_at"]):
                     self._violation("a row differs from its reply", (row, reply))
             if found:
                 loaded.add(request_id)
@@ -197,7 +161,7 @@ class Truth:
         return loaded
 
     def _check_marks(self, tables: Tables, loaded: set[str]) -> None:
-        """Counts the marked texts: a doubled reply shows here even under another key."""
+        """Count the marked texts: a doubled reply shows here even under another key."""
         sent = Counter(
             json.loads(reply)["ReplyContent"]
             for request_id in loaded
@@ -213,23 +177,28 @@ class Truth:
         self._violation("ledger and replies differ in their answers", *(answered.keys() ^ loaded))
         for request_id in answered.keys() & loaded:
             row, pull = answered[request_id], self._by_id[request_id]
-            facts = (row["sms_sdk_app_id"], row["region"], row["replies"], row["at_risk"], row["error"])
-            if facts != (pull.app_id, pull.region, len(pull.replies), 0, None):
+            facts = (row["feed"], row["sms_sdk_app_id"], row["region"], row["records"])
+            expected = ("replies", pull.app_id, pull.region, len(pull.replies))
+            if facts != expected or (row["at_risk"], row["error"]) != (0, None):
                 self._violation("a ledger row differs from its pull", row)
             sent_at = _EPOCH + timedelta(seconds=pull.time)
             if not row["requested_at"] <= sent_at <= row["answered_at"]:
                 self._violation("a ledger row's times do not hold its pull's", (row, sent_at))
-        total = sum(row["replies"] for row in tables.pulls)
-        rows = len(tables.replies) + len(tables.rejected_replies)
+        total = sum(row["records"] for row in tables.pulls)
+        rows = len(tables.replies) + len(tables.rejected_records)
         if total != rows:
-            self._violation("the ledger's count is not the number of replies", (total, rows))
+            self._violation("the ledger's count is not the number of records", (total, rows))
 
-    def _check_journaled(self, loaded: set[str]) -> None:
+    def _check_journaled(self, tables: Tables, loaded: set[str]) -> None:
         """The first half of the promise, by what was in the journal when a run was killed."""
+        pull_ids = {row["request_id"]: row["pull_id"] for row in tables.pulls}
         for run in self._runs:
-            missing = run.leftovers.journaled - loaded
+            missing = run.leftovers.journaled.keys() - loaded
             self._missing |= missing
             self._violation("journaled, and not loaded", *(f"{run}: {request_id}" for request_id in missing))
+            for request_id in run.leftovers.journaled.keys() & loaded:
+                if run.leftovers.journaled[request_id] != pull_ids[request_id]:
+                    self._violation("loaded under another pull_id than the journal's", request_id)
 
     def _check_doubts(self, tables: Tables, loaded: set[str]) -> None:
         """The second half: the pulls in doubt are the requests that a kill cut off, and no other."""
@@ -243,11 +212,12 @@ class Truth:
         self._violation("a kill left it, and it is not in doubt", *(expected.keys() - doubts.keys()))
         for pull_id in doubts.keys() & expected.keys():
             row, (app_id, requested_at) = doubts[pull_id], expected[pull_id]
-            facts = (row["sms_sdk_app_id"], row["requested_at"], row["replies"], row["request_id"])
+            facts = (row["sms_sdk_app_id"], row["requested_at"], row["records"], row["request_id"])
             if facts != (app_id, requested_at, 0, None) or not row["error"]:
                 self._violation("a row in doubt differs from its request", row)
-        for run, pulls in self._pulls_of_runs():
-            self._check_run(run, pulls, loaded, doubts)
+        for run in self._runs:
+            pulls = self._pulls[run.first_pull : run.end_pull]
+            self._check_run(run, [p for p in pulls if p.app_id in run.app_ids], loaded, doubts)
 
     def _check_run(self, run: Run, pulls: list[Pull], loaded: set[str], doubts: dict[str, Row]) -> None:
         """Each lost answer of a run has a row in doubt: of its application, from before it was sent."""
@@ -273,34 +243,35 @@ class Truth:
                 else:
                     covered += 1
                     self.counts["lost in flight"] += len(pull.replies)
-                    age = round((run.ended_at - pull.time) * 1000)
-                    self.counts["oldest lost, ms"] = max(self.counts["oldest lost, ms"], age)
         self.counts["answers lost in flight"] += covered
-        # Each intent was sent, and then it is in the log, or it was not.
-        needless = len(intents) - covered
-        unsent = min(max(run.leftovers.highest - len(pulls), 0), needless)
-        self.counts["in doubt, never sent"] += unsent
-        self.counts["in doubt, empty"] += needless - unsent
+        self.counts["in doubt, nothing lost"] += len(intents) - covered
 
-    def _pulls_of_runs(self) -> Iterable[tuple[Run, list[Pull]]]:
-        """The runs with their pulls: those from a run's first drain to the next one's.
+    def _check_archive(self, tables: Tables, archive: Iterable[File]) -> None:
+        """What is loaded is in the archive, byte for byte: it heals a warehouse that goes back in time."""
+        there = {file.pull_id: file for file in archive}
+        for row in tables.pulls:
+            file = there.get(row["pull_id"])
+            if file is None or file.request_id != row["request_id"]:
+                self._violation("loaded, and not in the archive", row["pull_id"])
+            elif row["request_id"] in self._by_id:
+                replies = self._by_id[row["request_id"]].replies
+                if b",".join(replies) not in file.body:
+                    self._violation("the archive has another answer than was sent", row["pull_id"])
 
-        The simulator may meet a killed run's last request only when the next run has begun.
-        """
-        opened = [run.leftovers.opened_at for run in self._runs]
-        starts = [
-            time.timestamp() if time else run.started_at for run, time in zip(self._runs, opened, strict=True)
-        ]
-        groups: list[list[Pull]] = [[] for _ in self._runs]
-        for pull in self._pulls:
-            groups[max(bisect_right(starts, pull.time) - 1, 0)].append(pull)
-        return zip(self._runs, groups, strict=True)
+
+def _position(row: Row) -> int:
+    return int(row["reply_id"].rpartition("/")[2])
+
+
+def _text(reply: bytes) -> str:
+    return reply.decode("utf-8", "backslashreplace")
 
 
 def _equals(row: Row, record: dict[str, Any], pull: Pull, position: int) -> bool:
     expected = {column: record.get(name) for name, column in REPLY_COLUMNS.items()}
     expected |= {
-        "reply_id": f"{pull.request_id}/{position}",
+        "reply_id": f"{row['pull_id']}/{position}",
+        "channel": "queue",
         "sms_sdk_app_id": pull.app_id,
         "region": pull.region,
         "request_id": pull.request_id,

@@ -11,7 +11,7 @@ from tests.recovery.conftest import receipt_of, reply_of
 def test_receipts_are_proved_without_taking_one(
     configured: SimulatorProcess, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Each feed of each application by its own look-up; and it says that a run empties the receipts' queue."""
+    """Each feed by its own look-up; and it says that a run empties the receipts' queue."""
     monkeypatch.setenv("SOURCES__SMS_SOURCE__PULL_FEEDS", '["replies", "receipts"]')
     configured.enqueue(APP, [receipt_of(1)], feed="receipts")
     configured.enqueue(APP, [reply_of(1)])

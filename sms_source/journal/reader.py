@@ -1,0 +1,123 @@
+"""Reads what the journal holds: of each pull the file that counts, and what it says."""
+
+import logging
+import zlib
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import replace
+
+from sms_source.journal import file_format
+from sms_source.journal.archive import Member, read_bundle
+from sms_source.journal.file_format import UNREADABLE, by_rank, encode, file_name, parse_name, state_of
+from sms_source.journal.pull import Pull
+from sms_source.journal.storage import Storage
+
+logger = logging.getLogger(__name__)
+
+FOLDER = "drains"
+
+Files = dict[str, list[str]]
+"""The files of a drain by the number of their pull, the one that counts first."""
+
+
+def fingerprint(drain_id: str, files: Files) -> str:
+    """Return what tells whether the files that count in a drain are still the same."""
+    first = " ".join(names[0] for names in files.values() if names)
+    return f"{drain_id}:{zlib.crc32(first.encode()):08x}"
+
+
+class Reader:
+    """Reads drains and bundles; what can't be read is logged, and set aside in `unreadable/` for a person."""
+
+    def __init__(self, storage: Storage) -> None:
+        self._storage = storage
+
+    def files(self, drain_id: str) -> Files:
+        """Return the files in a drain's folder; what is no pull's is set aside."""
+        names = []
+        try:
+            found = self._storage.names(f"{FOLDER}/{drain_id}")
+        except NotADirectoryError:
+            self.set_aside(drain_id, "it is no folder")
+            return {}
+        for name in found:
+            try:
+                parse_name(drain_id, name)
+            except ValueError as error:
+                if not name.endswith(".new"):  # a draft that a kill left
+                    self.set_aside(f"{drain_id}/{name}", str(error))
+            else:
+                names.append(name)
+        return by_rank(names)
+
+    def drain(self, drain_id: str, files: Files) -> Iterator[tuple[Member, Pull]]:
+        """Yield the file that counts of each pull of a drain, and the pull: a valid answer before all else.
+
+        What turns out not to be there, or not to be readable, is taken out of `files`.
+        """
+        paths = [f"{FOLDER}/{drain_id}/{names[0]}" for names in files.values()]
+        for names, first in zip(files.values(), self._storage.read_many(paths), strict=True):
+            member, pull = self._best(drain_id, names, first)
+            if pull.channel == "queue" or not pull.in_doubt:  # else it can't be read, and was no pull
+                yield member, pull
+
+    def bundle(self, path: str) -> Iterator[tuple[Member, Pull]]:
+        """Yield the files of a bundle, and their pulls."""
+        folder, _, name = path.rpartition("/")
+        try:
+            for member in read_bundle(self._storage.read(path)):
+                yield member, self._decode(member)
+        except ValueError as error:
+            self.set_aside(name, str(error), folder)
+
+    def loaded(self, drain_id: str, files: Files, load_id: str) -> Iterator[Member]:
+        """Yield the files of a drain as they are archived."""
+        for member, pull in self.drain(drain_id, files):
+            state = file_format.loaded_state(pull)
+            # What was not renamed has the reserved room behind its body.
+            content = member.content if state_of(member.name) == state else encode(pull)
+            yield member._replace(name=file_name(pull, state), content=content, load_id=load_id)
+
+    def set_aside(self, path: str, reason: str, folder: str = FOLDER) -> None:
+        """Move what can't be read out of the way."""
+        logger.error(
+            "journal %s: %s/%s is set aside in unreadable/: %s", self._storage.url, folder, path, reason
+        )
+        self._storage.move(f"{folder}/{path}", f"unreadable/{path}")
+
+    def _best(
+        self, drain_id: str, names: list[str], first: bytes | OSError | ValueError
+    ) -> tuple[Member, Pull]:
+        """Return the file that counts of one pull's files, of which the first is read, and the pull."""
+        pull = parse_name(drain_id, names[0])
+        content: bytes | OSError | ValueError | None = first
+        for name in list(names):
+            try:
+                if content is None:
+                    content = self._storage.read(f"{FOLDER}/{drain_id}/{name}")
+                elif isinstance(content, (OSError, ValueError)):
+                    raise content
+                pull = file_format.decode(parse_name(drain_id, name), content)
+                return Member(drain_id, name, content, ""), pull
+            except FileNotFoundError:
+                names.remove(name)
+            except (OSError, ValueError) as error:
+                if state_of(name) == "intent":
+                    with suppress(ValueError):
+                        torn = content if isinstance(content, bytes) else b""
+                        pull = file_format.decode_torn(parse_name(drain_id, name), torn)
+                else:
+                    pull = replace(pull, error=UNREADABLE)
+                    self.set_aside(f"{drain_id}/{name}", str(error))
+                    names.remove(name)
+            content = None
+        # The request may have gone out, and no answer is known of.
+        return Member(drain_id, file_name(pull, "in_doubt"), encode(pull), ""), pull
+
+    def _decode(self, member: Member) -> Pull:
+        pull = parse_name(member.drain_id, member.name)
+        try:
+            return file_format.decode(pull, member.content)
+        except ValueError as error:
+            logger.error("journal %s: %s/%s: %s", self._storage.url, member.drain_id, member.name, error)
+            return replace(pull, error=UNREADABLE)

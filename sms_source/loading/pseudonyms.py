@@ -1,0 +1,96 @@
+"""Tables without a phone number: pseudonyms in their place, before dlt sees a row."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import orjson
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from sms_source.feeds import FEEDS, Feed
+from sms_source.loading.tables import Tables
+from sms_source.privacy.numbers import RUN_IN_RE2
+from sms_source.privacy.pseudonym import pseudonym, without_numbers
+
+NUMBER, COUNTRY_CODE, NATIONAL_NUMBER = "PhoneNumber", "CountryCode", "SubscriberNumber"
+KEYWORD = "keyword"
+_KEPT = frozenset(
+    {"pull_id", "channel", "feed", "sms_sdk_app_id", "region", "request_id", "outcome", "_dlt_load_id"}
+    | {feed.record_id for feed in FEEDS.values()}
+    | {NUMBER, NATIONAL_NUMBER, KEYWORD}
+    | {"ExtendCode", "SerialNo"}  # the sender's own
+)
+"""Columns of text in which no run of digits is a person's number, or that are replaced whole."""
+
+
+def with_pseudonyms(tables: Tables, key: str) -> Tables:
+    """Return the tables with a pseudonym for each phone number.
+
+    The column of the number holds its pseudonym, that of its national form nothing; runs of 7 or more digits
+    in texts, in fields unknown to this version, in rejected records and in errors are replaced (see
+    `without_numbers`). A keyword with such a run becomes null.
+    """
+    return Tables(
+        {name: _records(FEEDS[name], table, key) for name, table in tables.records.items()},
+        _masked(tables.pulls, lambda _: (), key),
+        _masked(tables.rejected, lambda row: _numbers_in(tables.rejected["record"][row].as_py()), key),
+    )
+
+
+def _records(feed: Feed, table: pa.Table, key: str) -> pa.Table:
+    numbers = table[NUMBER]
+    masked = _masked(table, lambda row: (numbers[row].as_py() or "",), key)
+    masked = _replaced(masked, NUMBER, _pseudonyms(numbers, key))
+    masked = _replaced(masked, NATIONAL_NUMBER, pa.nulls(table.num_rows, pa.string()))
+    if feed.keyword_field:
+        keywords = masked[KEYWORD]
+        is_number = pc.match_substring_regex(keywords, RUN_IN_RE2)
+        masked = _replaced(masked, KEYWORD, pc.if_else(is_number, pa.scalar(None, pa.string()), keywords))
+    return masked
+
+
+def _pseudonyms(numbers: pa.ChunkedArray, key: str) -> pa.Array:
+    """Return the pseudonym of each number, each distinct one computed once."""
+    encoded = pc.dictionary_encode(numbers).combine_chunks()
+    if isinstance(encoded, pa.ChunkedArray):  # without a row
+        return pa.nulls(0, pa.string())
+    distinct = pa.array([pseudonym(number, key) for number in encoded.dictionary.to_pylist()], pa.string())
+    return distinct.take(encoded.indices)
+
+
+def _masked(table: pa.Table, numbers_of: Callable[[int], Iterable[str]], key: str) -> pa.Table:
+    """Return a table without runs of digits in its texts.
+
+    Args:
+        table: of any columns.
+        numbers_of: returns the numbers that are a row's own, by its place.
+        key: `pseudonym_key`.
+    """
+    for name in table.column_names:
+        column = table[name]
+        if name in _KEPT or not pa.types.is_string(column.type):
+            continue
+        suspects = pc.or_(pc.match_substring_regex(column, RUN_IN_RE2), pc.match_substring(column, "\\u"))
+        rows = pc.indices_nonzero(pc.fill_null(suspects, fill_value=False)).to_pylist()
+        if rows:
+            values = column.to_pylist()
+            for row in rows:
+                values[row] = without_numbers(values[row], numbers_of(row), key)
+            table = _replaced(table, name, pa.array(values, pa.string()))
+    return table
+
+
+def _replaced(table: pa.Table, name: str, column: Any) -> pa.Table:
+    return table.set_column(table.schema.get_field_index(name), table.schema.field(name), column)
+
+
+def _numbers_in(record: str | None) -> list[str]:
+    """Return the numbers that a record that does not fit names as its own."""
+    try:
+        found = orjson.loads(record or "")
+    except ValueError:
+        return []
+    if not isinstance(found, dict):
+        return []
+    national = f"{found.get(COUNTRY_CODE) or ''}{found.get(NATIONAL_NUMBER) or ''}"
+    return [str(number) for number in (found.get(NUMBER), national) if number]

@@ -1,0 +1,162 @@
+"""Deletes from the tables of an SQL destination: the rows of people, and rows that are too old."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from contextlib import nullcontext
+from datetime import datetime, timezone
+from typing import Any
+
+import orjson
+from dlt.destinations.exceptions import DatabaseUndefinedRelation
+from dlt.destinations.job_client_impl import SqlJobClientBase
+
+from sms_source.feeds import FEEDS
+from sms_source.loading.tables import REJECTED
+from sms_source.privacy.people import People
+
+ERASURES = "erasures"
+"""The table of what was erased: a row for each person and each time, without a number."""
+WITH_PEOPLE = (*FEEDS, REJECTED)
+"""The tables that hold what people wrote."""
+
+_ROWS_AT_ONCE = 10_000
+_COLUMNS = {
+    "erased_at": "timestamp with time zone",
+    "person": "varchar",
+    **dict.fromkeys(WITH_PEOPLE, "bigint"),
+    "journal_records": "bigint",
+}
+
+Rows = dict[str, Counter[str]]
+"""How many rows of a table went, by the digits of the person."""
+
+
+def erase_rows(client: SqlJobClientBase, people: People, in_journal: Mapping[str, int]) -> Rows:
+    """Delete people's rows from all tables, dlt's staging among them, and note it, in one transaction.
+
+    Args:
+        client: of the destination, entered.
+        people: to forget.
+        in_journal: how many records went from the journal, by the digits of the person.
+
+    Returns:
+        How many rows went from each table that there is.
+    """
+    sql: Any = client.sql_client
+    rows: Rows = {}
+    with sql.begin_transaction():
+        for is_staging in (True, False):  # last, so that the counts are those of the tables
+            for table in existing_tables(client, is_staging=is_staging):
+                rows[table] = _erase(sql, _name(sql, table, is_staging=is_staging), table, people)
+        _note(sql, people, rows, in_journal)
+    _reclaim(sql, rows)
+    return rows
+
+
+def delete_old(client: SqlJobClientBase, before: datetime) -> None:
+    """Delete the rows that came before a moment, and dlt's copies of them in staging."""
+    sql: Any = client.sql_client
+    for is_staging in (False, True):
+        for table in existing_tables(client, is_staging=is_staging):
+            name = _name(sql, table, is_staging=is_staging)
+            sql.execute_sql(f"delete from {name} where pulled_at < %s", before)
+
+
+def existing_tables(client: SqlJobClientBase, *, is_staging: bool = False) -> list[str]:
+    """Return those of the tables that hold what people wrote that there are."""
+    sql = client.sql_client
+    with sql.with_staging_dataset() if is_staging else nullcontext():
+        return [name for name, columns in client.get_storage_tables(WITH_PEOPLE) if columns]
+
+
+def _name(sql: Any, table: str, *, is_staging: bool) -> str:
+    with sql.with_staging_dataset() if is_staging else nullcontext():
+        return str(sql.make_qualified_table_name(table))
+
+
+def _erase(sql: Any, name: str, table: str, people: People) -> Counter[str]:
+    return _erase_rejected(sql, name, people) if table == REJECTED else _erase_records(sql, name, people)
+
+
+def _erase_records(sql: Any, name: str, people: People) -> Counter[str]:
+    """Delete the records of a feed: by the number or its pseudonym, or by the parts of the number."""
+    erased: Counter[str] = Counter()
+    for values, whole in people.chunks():
+        condition = (
+            f"(phone_number in ({_places(values)}) "
+            f"or country_code || subscriber_number in ({_places(whole)}))"
+        )
+        found = sql.execute_sql(
+            f"select phone_number, country_code || subscriber_number, count(*) from {name} "
+            f"where {condition} group by 1, 2",
+            *values,
+            *whole,
+        )
+        for number, parts, count in found or ():
+            erased[people.by_value.get(number) or parts] += count
+        sql.execute_sql(f"delete from {name} where {condition}", *values, *whole)
+    return erased
+
+
+def _erase_rejected(sql: Any, name: str, people: People) -> Counter[str]:
+    """Delete the records that do not fit: looked through one by one, as nothing in them is in its place."""
+    erased: Counter[str] = Counter()
+    theirs = []
+    with sql.execute_query(f"select pull_id, position, record from {name}") as cursor:
+        while rows := cursor.fetchmany(_ROWS_AT_ONCE):
+            for pull_id, position, record in rows:
+                if owner := people.owner_of(decoded(record), record or ""):
+                    erased[owner] += 1
+                    theirs.append((pull_id, position))
+    for pull_id, position in theirs:
+        sql.execute_sql(f"delete from {name} where pull_id = %s and position = %s", pull_id, position)
+    return erased
+
+
+def noted(people: People, rows: Rows, in_journal: Mapping[str, int]) -> list[dict[str, Any]]:
+    """Return the rows of `erasures`: one a person, with the pseudonym as the digest, if there is a key."""
+    now = datetime.now(timezone.utc)
+    pseudonyms = {digits: person for person, digits in people.pseudonyms.items()}
+    return [
+        {
+            "erased_at": now,
+            "person": pseudonyms.get(digits),
+            **{table: rows[table][digits] if table in rows else None for table in WITH_PEOPLE},
+            "journal_records": in_journal.get(digits, 0),
+        }
+        for digits in people.digits
+    ]
+
+
+def _note(sql: Any, people: People, rows: Rows, in_journal: Mapping[str, int]) -> None:
+    name = sql.make_qualified_table_name(ERASURES)
+    columns = ", ".join(f"{column} {kind}" for column, kind in _COLUMNS.items())
+    sql.execute_sql(f"create table if not exists {name} ({columns})")
+    for row in noted(people, rows, in_journal):
+        sql.execute_sql(f"insert into {name} ({', '.join(row)}) values ({_places(row)})", *row.values())
+
+
+def _reclaim(sql: Any, tables: Iterable[str]) -> None:
+    """Have the database give the room of deleted rows to others, where it can be asked to."""
+    dialect = sql.capabilities.sqlglot_dialect
+    if dialect == "duckdb":
+        sql.execute_sql("checkpoint")
+    elif dialect == "postgres":
+        for table in tables:
+            for is_staging in (False, True):
+                try:
+                    sql.execute_sql(f"vacuum {_name(sql, table, is_staging=is_staging)}")
+                except DatabaseUndefinedRelation:
+                    continue
+
+
+def decoded(record: str | None) -> Any:
+    """Return a record that did not fit as it is decoded; None when it is no JSON."""
+    try:
+        return orjson.loads(record or "")
+    except ValueError:
+        return None
+
+
+def _places(values: Iterable[Any]) -> str:
+    return ", ".join("%s" for _ in values)

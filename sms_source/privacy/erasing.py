@@ -1,0 +1,136 @@
+"""Erases people's records from the journal: from answers, broken answers, bundles, and what was set aside.
+
+A record that is erased leaves a marker in its place, so that the other records keep their positions and with
+them their ids. The marker is neither a row nor a record that does not fit, so a replay does not bring the
+person back. The file's envelope says how many of its records were erased.
+"""
+
+import json
+import logging
+import zlib
+from collections import Counter
+from typing import Any
+
+from sms_source.api.answers import begun_records, parse_record
+from sms_source.feeds import FEEDS
+from sms_source.journal.archive import as_bundle, is_bundle, read_bundle
+from sms_source.journal.encrypted_storage import paths
+from sms_source.journal.file_format import parse_name
+from sms_source.journal.journal import Journal
+from sms_source.privacy.people import People
+
+logger = logging.getLogger(__name__)
+
+ERASED = {"ErasedBySmsSource": True}
+"""What stands in the place of a record that was erased."""
+
+
+def is_erased(record: Any) -> bool:
+    """Return whether a record is the marker of one that was erased."""
+    return bool(record == ERASED)
+
+
+class Eraser:
+    """Erases some people's records.
+
+    erased: records by the digits of the person.
+    unreadable: files that can't be read, of which nobody can tell whom they hold.
+    """
+
+    def __init__(self, people: People) -> None:
+        self.erased: Counter[str] = Counter()
+        self.unreadable = 0
+        self._people = people
+
+    def journal(self, journal: Journal) -> None:
+        """Erase from all that an entered journal holds. Killed, it goes on when it is run again.
+
+        Each file is replaced whole, and keeps its name: what counts as loaded or not stays as it was.
+        """
+        journal.spill.take_into(journal.storage)
+        for path in list(paths(journal.storage)):
+            try:
+                content = journal.storage.read(path)
+                erased = self._file(path, content)
+            except (FileNotFoundError, IsADirectoryError):
+                continue
+            except ValueError as error:
+                logger.error("journal %s: %s can't be read: %s", journal.url, path, error)
+                self.unreadable += 1
+                continue
+            if erased is None:
+                journal.storage.remove([path])
+            elif erased != content:
+                journal.storage.write(path, erased)
+
+    def pull(self, feed_name: str, content: bytes) -> bytes:
+        """Return a pull's file without the people's records. Raises `ValueError` when it is not whole."""
+        line, _, rest = content.partition(b"\n")
+        try:
+            envelope = json.loads(line)
+            body = rest[: envelope["body_bytes"]]
+            is_whole = len(body) == envelope["body_bytes"] and zlib.crc32(body) == envelope["body_crc32"]
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"the envelope is not one: {type(error).__name__}") from None
+        if not is_whole:
+            raise ValueError("the body is not whole")
+        count = self.erased.total()
+        new_body = self._body(feed_name, body)
+        if new_body == body:
+            return content
+        envelope |= {
+            "body_bytes": len(new_body),
+            "body_crc32": zlib.crc32(new_body),
+            "erased": envelope.get("erased", 0) + self.erased.total() - count,
+        }
+        return json.dumps(envelope).encode() + b"\n" + new_body
+
+    def _file(self, path: str, content: bytes) -> bytes | None:
+        """Return what a file holds without the people's records; None when it has to go whole."""
+        folder, _, name = path.rpartition("/")
+        if folder.startswith("unreadable"):
+            return self._unless_named(content, None)
+        if is_bundle(name):
+            members = list(read_bundle(content))
+            erased = [
+                member._replace(content=self._member(member.name, member.content)) for member in members
+            ]
+            return content if erased == members else as_bundle(erased)
+        try:
+            feed = parse_name(folder.rpartition("/")[2], name).feed
+        except ValueError:  # a file of somebody's
+            return self._unless_named(content, None)
+        try:
+            return self.pull(feed, content)
+        except ValueError:  # an intent: empty, or torn
+            return self._unless_named(content, b"")
+
+    def _member(self, name: str, content: bytes) -> bytes:
+        try:
+            return self.pull(name.split(".")[1], content)
+        except ValueError:
+            return self._unless_named(content, b"") or b""
+
+    def _body(self, feed_name: str, body: bytes) -> bytes:
+        """Return a body written anew from its records, with markers for theirs, or as it is without any."""
+        feed = FEEDS[feed_name]
+        begun = begun_records(feed, body)
+        if not begun.whole and not begun.torn:
+            return self._unless_named(body, b"") or b""
+        texts = []
+        for text in begun.whole:
+            owner = self._people.owner_of(parse_record(text), text)
+            self.erased.update([owner] if owner else [])
+            texts.append(json.dumps(ERASED) if owner else text)
+        torn = "" if begun.torn and self._people.may_own(begun.torn) else begun.torn
+        if texts == begun.whole and torn == begun.torn:
+            return body
+        head = f'{{"Response": {{"RequestId": {begun.request_id or "null"}, "{feed.result_set}": ['
+        end = f"{', ' if texts else ''}{torn}" if torn else "]}}"
+        return (head + ", ".join(texts) + end).encode("utf-8", "surrogateescape")
+
+    def _unless_named(self, content: bytes, otherwise: bytes | None) -> bytes | None:
+        """Return the content as it is if it names none of the people."""
+        owner = self._people.named_in(content.decode("utf-8", "replace"))
+        self.erased.update([owner] if owner else [])
+        return otherwise if owner else content

@@ -1,0 +1,54 @@
+"""Pseudonyms of phone numbers: keyed, so that nobody without the key can try all numbers."""
+
+import hashlib
+import hmac
+from collections.abc import Iterable
+
+from sms_source.privacy.numbers import RUN, digits_of, is_same, unescaped
+
+MASK = "***"
+"""In the place of a number that is not the row's own."""
+
+_PREFIX = "p_"
+_LETTERS = str.maketrans("0123456789abcdef", "abcdefghijklmnop")
+
+
+def pseudonym(number: str, key: str) -> str:
+    """Return the pseudonym of a phone number: the same for the same number and key, everywhere and for good.
+
+    It is `p_` and 32 letters: the first 16 bytes of HMAC-SHA256(key, "+" and the digits of the number) in
+    hexadecimal, whose digits 0 to f are written as the letters a to p, so that no pseudonym is taken for a
+    number. Key and number are UTF-8.
+
+    Args:
+        number: in international form, such as `+8615291990000`. All but its digits is left out; a value
+            without a digit is taken as it is.
+        key: `pseudonym_key`.
+    """
+    digits = digits_of(number)
+    message = f"+{digits}" if digits else number
+    digest = hmac.digest(key.encode(), message.encode(errors="surrogatepass"), hashlib.sha256)
+    return _PREFIX + digest[:16].hex().translate(_LETTERS)
+
+
+def without_numbers(text: str, own: Iterable[str], key: str) -> str:
+    """Return a text in which each run of 7 or more digits is replaced.
+
+    A number that is known to be the row's own, in its international or national form, becomes its pseudonym,
+    all else `***`.
+
+    Args:
+        text: what a person wrote, or JSON.
+        own: the row's own numbers, in international form.
+        key: `pseudonym_key`.
+    """
+    by_digits = {digits_of(number): number for number in own}
+
+    def replacement(run: str) -> str:
+        for digits, number in by_digits.items():
+            if is_same(run, digits):
+                return pseudonym(number, key)
+        return MASK
+
+    plain = unescaped(text)
+    return RUN.sub(lambda match: replacement(match.group()), plain) if RUN.search(plain) else text
