@@ -2,8 +2,8 @@
 
     python -m tests.s3.light_store --delay 0.1
 
-For measuring alone: moto's server, which the tests use, takes more CPU for a request than the connector does, so
-that on one machine it is the server that is measured. Prints its port; ends with its standard input.
+For measuring alone: moto's server, which the tests use, takes more CPU for a request than the connector does,
+so that on one machine it is the server that is measured. Prints its port; ends with its standard input.
 """
 
 import argparse

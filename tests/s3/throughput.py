@@ -2,10 +2,10 @@
 
     python -m tests.s3.throughput --delays 0.03 0.1
 
-The store is a light one on this machine (`tests.s3.light_store`). A delay, in seconds, is added to each of its
-answers, as the way to a store in another place adds one; a pull waits for two of them. The rate is that of the
-pulls in the simulator's log, with the job's default options and the API's quota of 100 a second; beside it, the
-CPU that the job took for a pull, the most memory that it had, and how many pulls were in flight at most.
+The store is a light one on this machine (`tests.s3.light_store`). A delay, in seconds, is added to each of
+its answers, as the way to a store in another place adds one; a pull waits for two of them. The rate is that of
+the pulls in the simulator's log, with the job's default options and the API's quota of 100 a second; beside it,
+the CPU that the job took for a pull, and the most memory that it had.
 """
 
 import argparse
