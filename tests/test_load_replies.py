@@ -352,7 +352,7 @@ def test_verbose_shows_the_traceback(configured: SimulatorProcess, job: Job) -> 
 
 def test_the_demo_runs_without_any_configuration(warehouse: Warehouse, job: Job) -> None:
     """The first five minutes; and a second demo still works."""
-    counts = []
+    counts: list[int] = []
     for _ in range(2):
         status, out, err = job("--demo")
         assert (status, err) == (0, "")
