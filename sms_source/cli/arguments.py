@@ -33,6 +33,9 @@ COMMANDS = {
         "sms_source.cli.recover_command",
     ),
     "report": Command("make the page, or export a view", "sms_source.cli.report_command"),
+    "forget": Command("erase people from the tables and the journal", "sms_source.cli.forget_command"),
+    "pseudonym": Command("tell the pseudonyms of a list of numbers", "sms_source.cli.pseudonym_command"),
+    "journal": Command("encrypt the journal's files anew", "sms_source.cli.journal_command"),
 }
 
 

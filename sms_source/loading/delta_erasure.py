@@ -44,7 +44,9 @@ def delete_old(client: FilesystemClient, before: datetime) -> None:
     """Delete the rows that came before a moment."""
     moment = before.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
     for _, table in _tables(client):
-        if table.delete(f"pulled_at < cast('{moment}' as timestamp)")["num_deleted_rows"]:
+        # Delta compares times of one unit alone.
+        is_old = f"pulled_at < arrow_cast('{moment}', 'Timestamp(Microsecond, Some(\"UTC\"))')"
+        if table.delete(is_old)["num_deleted_rows"]:
             _vacuum(table)
 
 

@@ -124,8 +124,7 @@ class Engine:
 
     def delete_old(self, before: datetime) -> None:
         """Delete the rows that came before a moment; the ledger stays."""
-        if self.pipeline.default_schema_name is None:
-            self.restore()
+        self._know_tables()
         with self.pipeline.destination_client() as client:
             if isinstance(client, SqlJobClientBase):
                 table_erasure.delete_old(client, before)
@@ -134,11 +133,12 @@ class Engine:
 
     def create_views(self, opt_out_words: Sequence[str], time_zone: str) -> None:
         """Create or replace the views; what can't be made is a warning in the log, never a failed load."""
-        if self.pipeline.default_schema_name is None:
-            return  # nothing was loaded
-        schema = self.pipeline.default_schema
-        tables = {name for name in TABLES if name in schema.tables and schema.get_table_columns(name)}
         try:
+            self._know_tables()
+            if self.pipeline.default_schema_name is None:
+                return  # nothing was ever loaded
+            schema = self.pipeline.default_schema
+            tables = {name for name in TABLES if name in schema.tables and schema.get_table_columns(name)}
             with self.pipeline.destination_client() as client:
                 if isinstance(client, SqlJobClientBase):
                     warnings = create_views(
@@ -160,6 +160,11 @@ class Engine:
                         f"delete from {versions} where schema_name = %s",
                         SCHEMA,
                     )
+
+    def _know_tables(self) -> None:
+        """Take the schema from the destination, if this process has loaded nothing yet."""
+        if self.pipeline.default_schema_name is None:
+            self.restore()
 
     def _source(self, extraction: Extraction | None) -> DltSource:
         tables = extraction.tables if extraction else lambda: iter(())

@@ -7,10 +7,12 @@ LEAST_DIGITS = 7
 """Of a run of digits that may be a phone number; a shorter one is a vote, a date, a code."""
 LONGEST_COUNTRY_CODE = 3
 
-RUN = re.compile(rf"\+?\d{{{LEAST_DIGITS},}}")
+_ANY = r"D{7,}|D{2,4}(?:[ -]D{3,4}){2,}"
+"""D being a digit: a run of them, or groups as in 138-1234-5678 and +86 138 1234 5678; no date is such."""
+RUN = re.compile(rf"\+?(?:{_ANY})".replace("D", r"\d"))
 """What may be a phone number, in the digits of any script."""
-RUN_IN_RE2 = rf"\p{{Nd}}{{{LEAST_DIGITS},}}"
-"""The digits of the same in the language of Arrow's expressions."""
+RUN_IN_RE2 = _ANY.replace("D", r"\p{Nd}")
+"""The same, without its plus sign, in the language of Arrow's expressions."""
 
 _ESCAPED_DIGIT = re.compile(r"\\u(?:003|[fF][fF]1)([0-9])")
 

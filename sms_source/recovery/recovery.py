@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 import threading
 import time
 from collections import Counter
@@ -133,7 +132,9 @@ class Recovery:
             if questions and not self._stop.is_set():
                 self._tell(questions)
                 self._ask_all(asker, questions, asked, summary)
-            elif asked.is_resumed:  # the earlier one was killed when it had asked about everybody
+            elif (
+                not questions and asked.is_resumed
+            ):  # the earlier one was killed when it had asked about everybody
                 with self._loader.held():
                     asked.save(is_finished=True)
         summary.look_ups, summary.rate_limited = asker.requests, asker.rate_limited
@@ -170,8 +171,9 @@ class Recovery:
     @staticmethod
     def _tell(questions: list[Question]) -> None:
         by_feed = Counter(question.feed for question in questions)
-        minutes = max(count / feed.look_ups_per_second / 60 for feed, count in by_feed.items())
-        logger.info("Looking up %s people: about %d minutes.", f"{len(questions):,}", math.ceil(minutes))
+        seconds = max(count / feed.look_ups_per_second for feed, count in by_feed.items())
+        estimate = f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} minutes"
+        logger.info("Looking up %s people: about %s.", f"{len(questions):,}", estimate)
 
     def _ask_all(
         self, asker: Asker, questions: list[Question], asked: Asked, summary: RecoverySummary

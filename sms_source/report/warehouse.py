@@ -18,7 +18,7 @@ Row = Mapping[str, Any]
 
 CHUNK = 10_000
 """Rows that are fetched at once."""
-MEMORY = "640MB"
+MEMORY = "512MB"
 """What DuckDB may take for a query, beside the program itself; what needs more goes to a disk."""
 
 

@@ -3,6 +3,7 @@
 import hashlib
 import hmac
 import re
+import time
 from pathlib import Path
 
 import pytest
@@ -18,12 +19,15 @@ from tests.privacy.test_encryption import KEY
 SECRET = "a secret of some length"
 NUMBER, DIGITS, NATIONAL = "+8613712345678", "8613712345678", "13712345678"
 PERSON = sms_source.pseudonym(NUMBER, SECRET)
+WIDE = "".join(chr(ord(char) + 0xFEE0) for char in NUMBER)
+"""As a Chinese keyboard writes it."""
 
 
 def texts_of(warehouse: Warehouse) -> list[str]:
     """Every value of every column of text, in every table of every schema."""
     columns = warehouse.query(
-        "select table_schema, table_name, column_name from information_schema.columns where data_type = 'VARCHAR'"
+        "select table_schema, table_name, column_name from information_schema.columns "
+        "where data_type = 'VARCHAR'"
     )
     return [
         value
@@ -37,11 +41,11 @@ def texts_of(warehouse: Warehouse) -> list[str]:
 def test_a_pseudonym_has_the_documented_form() -> None:
     """Whoever has the key can compute it anywhere: HMAC-SHA256, 16 bytes, hexadecimal in letters."""
     digest = hmac.new(SECRET.encode(), b"+8613712345678", hashlib.sha256).hexdigest()[:32]
-    assert PERSON == "p_" + "".join("abcdefghijklmnop"[int(char, 16)] for char in digest)
+    assert "p_" + "".join("abcdefghijklmnop"[int(char, 16)] for char in digest) == PERSON
     assert re.fullmatch(r"p_[a-p]{32}", PERSON)
 
 
-@pytest.mark.parametrize("number", [DIGITS, "0086 137-1234-5678", "+86 (137) 1234 5678", "＋８６13712345678"])
+@pytest.mark.parametrize("number", [DIGITS, "0086 137-1234-5678", "+86 (137) 1234 5678", WIDE])
 def test_one_number_has_one_pseudonym_however_it_is_written(number: str) -> None:
     """A list of recipients spells numbers in its own way."""
     assert sms_source.pseudonym(number, SECRET) == PERSON
@@ -60,8 +64,10 @@ def test_other_numbers_and_other_keys_give_others() -> None:
         ("call me: 13712345678!", f"call me: {PERSON}!"),
         ("+8613712345678", PERSON),
         ("008613712345678 or 13800138000", f"{PERSON} or ***"),
-        ("１３７１２３４５６７８", PERSON),
+        (WIDE[3:], PERSON),
+        ("137-1234-5678 or +86 137 1234 5678, or 138 0013 8000", f"{PERSON} or {PERSON}, or ***"),
         ("order 1234567", "order ***"),
+        ("on 2026-11-24 at 13:20:00, 100 200", "on 2026-11-24 at 13:20:00, 100 200"),
         ("code 123456, 5分", "code 123456, 5分"),
         (r'{"x": "\u0031371234567\u0038"}', f'{{"x": "{PERSON}"}}'),
         (r"a \u0031 stays", r"a \u0031 stays"),
@@ -135,3 +141,20 @@ def test_a_short_key_is_refused_and_not_shown(configured: SimulatorProcess) -> N
     with pytest.raises(ConfigurationError, match="pseudonym_key has 7 characters") as caught:
         sms_source.load(pseudonym_key="7secret")
     assert "7secret" not in str(caught.value)
+
+
+def test_views_and_the_page_work_on_pseudonyms(
+    configured: SimulatorProcess, warehouse: Warehouse, tmp_path: Path
+) -> None:
+    """An opt-out is told by its pseudonym, which whoever has the key can match with a list."""
+    from sms_source.report import write_report
+
+    now = int(time.time())
+    configured.enqueue(APP, [a_reply(text, PhoneNumber=NUMBER, ReplyTime=now) for text in ("5", "stop")])
+    sms_source.load(pseudonym_key=SECRET)
+    assert warehouse.query("select phone_number, keyword, opted_out_at is not null from sms.opt_outs") == [
+        (PERSON, "STOP", True)
+    ]
+    page = tmp_path / "page.html"
+    write_report(warehouse.pipeline(), page, full_numbers=True)
+    assert PERSON in page.read_text(encoding="utf-8")

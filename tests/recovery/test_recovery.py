@@ -117,7 +117,9 @@ def test_a_replay_has_what_was_recovered(lose: Lose, query: Query) -> None:
     sms_source.load(replay=True)
     assert query("select reply_id, channel, reply_content, request_id from sms.replies order by 1") == before
     sms_source.load(replay=True, dataset_name="again")
-    assert query("select reply_id, channel, reply_content, request_id from again.replies order by 1") == before
+    assert (
+        query("select reply_id, channel, reply_content, request_id from again.replies order by 1") == before
+    )
     assert query("select count(*) from again.pulls") == query("select count(*) from sms.pulls") == [(1,)]
 
 

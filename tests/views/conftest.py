@@ -38,7 +38,7 @@ class Databases:
         folder = self._folder / str(self._count)
         folder.mkdir()
         destination: Any
-        as_it_is = {"enable_dataset_name_normalization": False}
+        as_it_is: Any = {"enable_dataset_name_normalization": False}
         if self.kind == "duckdb":
             destination = dlt.destinations.duckdb(str(folder / "test.duckdb"), **as_it_is)
         else:

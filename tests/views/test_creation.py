@@ -16,8 +16,8 @@ OF_RECEIPTS = {"receipt_codes", "unique_receipts", "deliveries"}
 IDENTITIES = {
     "duckdb": "select view_name, columns.comment from duckdb_views() join duckdb_columns() as columns "
     "on table_oid = view_oid where columns.schema_name = 'sms' and column_index = 1",
-    "postgres": "select relname, pg_rewrite.xmin::text from pg_rewrite join pg_class on pg_class.oid = ev_class "
-    "where relnamespace = 'sms'::regnamespace",
+    "postgres": "select relname, pg_rewrite.xmin::text "
+    "from pg_rewrite join pg_class on pg_class.oid = ev_class where relnamespace = 'sms'::regnamespace",
 }
 COMMENTS = {
     "duckdb": "select comment from duckdb_views() where schema_name = 'sms' and view_name = 'opt_outs' "
@@ -38,7 +38,8 @@ def note(warehouse: Warehouse, databases: Databases) -> dict[str, object]:
     """Have something about each view that goes when it is made anew: in DuckDB a comment on a column."""
     if databases.kind == "duckdb":
         for view, column in warehouse.query(
-            "select table_name, column_name from duckdb_columns() where schema_name = 'sms' and column_index = 1"
+            "select table_name, column_name from duckdb_columns() "
+            "where schema_name = 'sms' and column_index = 1"
         ):
             if view in VIEWS:
                 warehouse.execute(f"comment on column sms.{view}.{column} is 'noted'")
@@ -127,7 +128,7 @@ def test_views_of_another_version_are_replaced(databases: Databases) -> None:
 
 
 def test_a_user_s_own_view_on_a_view_survives(databases: Databases) -> None:
-    """PostgreSQL can't replace what it reads if the columns change: then the old view stays, with a warning."""
+    """PostgreSQL can't change the columns of what it reads: then the old view stays, with a warning."""
     warehouse = databases.warehouse()
     of_an_older_version(warehouse)
     warehouse.execute("create view sms.mine as select word from sms.opt_outs")
@@ -186,7 +187,7 @@ def keywords(warehouse: Warehouse) -> Rows:
 
 
 def test_words_of_one_s_own_opt_people_out(databases: Databases) -> None:
-    """In whatever form they are written; a word that counts in one country may be made to count everywhere."""
+    """In whatever form they are written; one that counts in one country may be made to count everywhere."""
     warehouse = databases.warehouse()
     replies = [
         a_row("replies", 1, phone_number="+1", country_code="34", reply_content="¡No más!"),

@@ -1,0 +1,30 @@
+"""Lists of phone numbers as people have them: a number a line, or a CSV with a column of that name."""
+
+import csv
+from collections.abc import Iterable, Iterator
+
+COLUMN = "phone_number"
+
+
+def rows_in(lines: Iterable[str]) -> tuple[list[str] | None, int, Iterator[list[str]]]:
+    """Return the header, if there is one, the place of the column of numbers, and the rows."""
+    rows = (row for row in csv.reader(lines) if row)
+    first = next(rows, [])
+    names = [name.strip().lower() for name in first]
+    if COLUMN in names:
+        return first, names.index(COLUMN), rows
+    return None, 0, _with_first(first, rows)
+
+
+def numbers_in(lines: Iterable[str]) -> Iterator[str]:
+    """Yield the numbers of a list."""
+    _, column, rows = rows_in(lines)
+    for row in rows:
+        if column < len(row) and row[column].strip():
+            yield row[column].strip()
+
+
+def _with_first(first: list[str], rows: Iterator[list[str]]) -> Iterator[list[str]]:
+    if first:
+        yield first
+    yield from rows
