@@ -92,7 +92,7 @@ def record_texts(feed: Feed, body: bytes) -> list[str]:
     text = _decode(body)
     response = dict(_members(text, _skip_space(text, 0), len(text)))["Response"]
     records = dict(_members(text, *response))[feed.result_set]
-    return [_as_it_came(text[i:j]) for i, j in _elements(text, *records)]
+    return [as_it_came(text[i:j]) for i, j in _elements(text, *records)]
 
 
 def whole_records(feed: Feed, body: bytes) -> Answer:
@@ -141,7 +141,7 @@ def _decode(body: bytes) -> str:
     return body.decode("utf-8", "surrogateescape").removeprefix("\ufeff")
 
 
-def _as_it_came(text: str) -> str:
+def as_it_came(text: str) -> str:
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sms_source.api.answers import Unreadable, record_texts
+from sms_source.api.answers import Unreadable, as_it_came, record_texts
 from sms_source.feeds import Feed
 from sms_source.journal.pull import Pull
 from sms_source.loading.keyword import keywords
@@ -168,7 +168,10 @@ def _texts(feed: Feed, pull: Pull) -> list[str]:
     """Return the text of each record as it came; of a broken answer, as it was understood."""
     if not pull.in_doubt:
         return record_texts(feed, pull.body)
-    return [record.text if isinstance(record, Unreadable) else json.dumps(record) for record in pull.records]
+    return [
+        as_it_came(record.text) if isinstance(record, Unreadable) else json.dumps(record)
+        for record in pull.records
+    ]
 
 
 def _struct(feed: Feed) -> pa.StructType:
