@@ -92,7 +92,7 @@ def record_texts(feed: Feed, body: bytes) -> list[str]:
     text = _decode(body)
     response = dict(_members(text, _skip_space(text, 0), len(text)))["Response"]
     records = dict(_members(text, *response))[feed.result_set]
-    return [as_it_came(text[i:j]) for i, j in _elements(text, *records)]
+    return [_as_it_came(text[i:j]) for i, j in _elements(text, *records)]
 
 
 def whole_records(feed: Feed, body: bytes) -> Answer:
@@ -106,6 +106,11 @@ def whole_records(feed: Feed, body: bytes) -> Answer:
     with suppress(NotAnAnswerError):
         request_id = _parse_value(begun.request_id)
     return Answer(clean_request_id(request_id), [parse_record(text) for text in begun.whole], None)
+
+
+def whole_texts(feed: Feed, body: bytes) -> list[str]:
+    """The text of each of the `whole_records` of a body, as it came; bytes that are no UTF-8 are escaped."""
+    return [_as_it_came(text) for text in begun_records(feed, body).whole]
 
 
 class Begun(NamedTuple):
@@ -141,7 +146,7 @@ def _decode(body: bytes) -> str:
     return body.decode("utf-8", "surrogateescape").removeprefix("\ufeff")
 
 
-def as_it_came(text: str) -> str:
+def _as_it_came(text: str) -> str:
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
