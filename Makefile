@@ -20,7 +20,7 @@ KILLS = 1000
 # How many rounds `make soak` follows the queues.
 ROUNDS = 2000
 
-.PHONY: help install demo test test-lowest test-crash test-postgres install-s3 test-s3 test-workflows test-lakehouse test-airflow test-thorough crash soak bench check format constraints clean
+.PHONY: help install demo picture wheel test test-wheel test-lowest test-crash test-postgres install-s3 test-s3 test-workflows test-lakehouse test-airflow test-report install-browser test-thorough crash soak bench check format constraints clean
 
 help: ## this list
 	@echo "make TARGET, with Python $$($(PYTHON) -c 'import sys; print(sys.version.split()[0])' 2>&1)"
@@ -46,9 +46,25 @@ install: ## a virtual environment in .venv, of pinned versions; does nothing if 
 demo: install ## the main job against the bundled simulator, into sms_replies_demo.duckdb
 	@$(VENV)/bin/python pipelines/load_replies.py --demo
 
-test: install ## the tests, with coverage; ARGS="-k journal -x" goes to pytest
+wheel: install ## the wheel, in dist/
+	@rm -rf dist
+	@$(VENV)/bin/python -m build --no-isolation --outdir dist . >dist.log 2>&1 || { cat dist.log; rm dist.log; exit 1; }
+	@rm dist.log
+	@ls dist/*.whl
+
+test: install ## the tests, on all cores, with coverage; ARGS="-k journal -x" goes to pytest
 	@rm -f .coverage .coverage.*
-	@$(VENV)/bin/python -m pytest --cov --cov-report=term-missing $(ARGS)
+	@$(VENV)/bin/python -m pytest -n auto --cov --cov-report=term-missing $(ARGS)
+
+test-wheel: wheel ## the tests against the built wheel: the package is not beside them
+	@set -e; \
+	folder=$$(mktemp -d); trap 'rm -rf "$$folder"' EXIT; \
+	$(PIP) install --no-deps --no-compile --target "$$folder/site" dist/*.whl; \
+	cp -R tests pipelines docs README.md README.zh-CN.md pyproject.toml .dlt .github Makefile "$$folder"; \
+	rm -rf "$$folder/tests/crash"; \
+	python=$$(pwd)/$(VENV)/bin/python; cd "$$folder"; \
+	PYTHONPATH="$$folder/site" "$$python" -c 'import sms_source, os; assert sms_source.__file__.startswith(os.getcwd()), sms_source.__file__'; \
+	PYTHONPATH="$$folder/site" "$$python" -m pytest -n auto -q tests/test_load_replies.py tests/test_source.py $(ARGS)
 
 test-lowest: ## the tests, with the lowest versions that pyproject.toml allows; Python 3.10 to 3.13
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 14))' || { \
@@ -89,6 +105,19 @@ test-airflow: install ## the DAG, in an Airflow of its own, into DuckDB and a re
 	@$(VENV)/bin/python -m tests.airflow.environment
 	@$(VENV)/bin/python -m pytest tests/airflow $(ARGS)
 
+install-browser: install
+	@sh tests/report/install.sh
+	@if [ ! -e $(VENV)/.installed-report ]; then \
+		echo "Installing what drives a browser into $(VENV) ..."; \
+		$(PIP) install -c "$(PINS)" --no-build-isolation -e ".[test-report]" && touch $(VENV)/.installed-report; \
+	fi
+
+test-report: install-browser ## the page in a real browser, which is installed on Debian when run as root
+	@$(VENV)/bin/python -m pytest tests/report/browser $(ARGS)
+
+picture: install-browser ## docs/report.png, the page of the demo's data
+	@$(VENV)/bin/python -m tests.report.picture docs/report.png
+
 test-thorough: install ## the fuzzing tests with 10,000 answers each, instead of 300
 	@$(VENV)/bin/python -m pytest tests/test_fuzz.py --hypothesis-profile=thorough $(ARGS)
 
@@ -116,9 +145,7 @@ check: install ## format, lint, types, dependencies, workflows, the examples, an
 	folder=$$(mktemp -d); trap 'rm -rf "$$folder"' EXIT; unit=tencent-sms.service; \
 	sed "s|/opt/tencent-sms/bin|$$(pwd)/$(VENV)/bin|" pipelines/systemd/$$unit >"$$folder/$$unit"; \
 	systemd-analyze verify "$$folder/$$unit"
-	@rm -rf dist
-	$(VENV)/bin/python -m build --no-isolation --outdir dist . >dist.log 2>&1 || { cat dist.log; rm dist.log; exit 1; }
-	@rm dist.log
+	@$(MAKE) -s wheel
 	@# Imported from outside the work tree, without the editable install: what the wheel lacks is missing.
 	@set -e; \
 	folder=$$(mktemp -d); trap 'rm -rf "$$folder"' EXIT; \
@@ -164,5 +191,5 @@ constraints: ## makes the constraints files anew (needs Python 3.10 and 3.11)
 
 clean: ## removes what the targets above made: environments, caches, the demo's database and journal
 	@rm -rf .venv .venv-lowest .venv-lakehouse .venv-airflow .venv-singer .venv-airbyte build dist htmlcov .hypothesis .mypy_cache .pytest_cache .ruff_cache
-	@rm -rf .coverage .coverage.* sms_replies_demo.duckdb sms_replies_demo.duckdb.wal sms_journal_demo
+	@rm -rf .coverage .coverage.* sms_replies_demo.duckdb sms_replies_demo.duckdb.wal sms_replies_demo.html sms_journal_demo
 	@find $(SOURCES) -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from sms_source.loading.checking import check
     from sms_source.loading.forgetting import forget
     from sms_source.loading.source import sms_source
+    from sms_source.recovery import RecoverySummary, recover
 
 __all__ = [
     "ConfigurationError",
@@ -40,6 +41,7 @@ __all__ = [
     "JournalLockedError",
     "NotExecutedError",
     "PullError",
+    "RecoverySummary",
     "RefusedError",
     "SmsSourceError",
     "Summary",
@@ -49,12 +51,15 @@ __all__ = [
     "forget",
     "load",
     "pseudonym",
+    "recover",
     "sms_source",
 ]
 
 _WITH_ARROW = {
+    "RecoverySummary": "sms_source.recovery",
     "check": "sms_source.loading.checking",
     "forget": "sms_source.loading.forgetting",
+    "recover": "sms_source.recovery",
     "sms_source": "sms_source.loading.source",
 }
 

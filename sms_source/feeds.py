@@ -25,8 +25,10 @@ class Feed:
     text_fields: fields that are strings, null or absent.
     required_fields: fields that have to be strings.
     is_time_required: whether a record without a time, or with the time 0, does not fit.
+    content_fields: what tells records of one application, number and second apart, as in the view that has
+        each record once.
     keyword_field: the text whose keyword is a column of its own; None when there is none.
-    pulls_per_second: requests a second that the API allows an account for the action.
+    pulls_per_second, look_ups_per_second: requests a second that the API allows an account for the actions.
     """
 
     name: str
@@ -38,9 +40,11 @@ class Feed:
     time_field: str
     text_fields: tuple[str, ...]
     required_fields: frozenset[str]
+    content_fields: tuple[str, ...]
     is_time_required: bool = True
     keyword_field: str | None = None
     pulls_per_second: int = 100
+    look_ups_per_second: int = 20
 
     @property
     def fields(self) -> frozenset[str]:
@@ -65,6 +69,7 @@ REPLIES = Feed(
         "ReplyContent",
     ),
     required_fields=frozenset({"PhoneNumber"}),
+    content_fields=("ReplyContent", "SignName", "ExtendCode"),
     keyword_field="ReplyContent",
 )
 
@@ -86,6 +91,7 @@ RECEIPTS = Feed(
         "SessionContext",
     ),
     required_fields=frozenset({"PhoneNumber", "ReportStatus"}),
+    content_fields=("SerialNo", "ReportStatus", "Description"),
     # Of a message that failed, the time's meaning is not documented.
     is_time_required=False,
 )

@@ -73,6 +73,18 @@ def test_a_record_that_is_no_json_does_not_cost_the_good_ones_beside_it(bad: str
     assert records[1].text == bad
 
 
+@pytest.mark.parametrize("levels", [499, 500, 501, 600, 900, 1_000, 1_010, 1_020, 1_030])
+def test_how_deep_the_caller_is_decides_nothing(levels: int) -> None:
+    """A record that was read once is read whenever the journal gives it again, and the reverse."""
+    text = body("[" * levels + "NaN" + "]" * levels)[:-2] + b', "More": {}}}'
+    text = text.replace(b": [", b": [{}, ", 1)
+
+    def read_below(calls: int) -> str:
+        return read_below(calls - 1) if calls else repr(type(parse_answer(REPLIES, text).records[1]))
+
+    assert read_below(0) == read_below(300)
+
+
 def test_bytes_that_are_no_utf8_spoil_only_their_own_text() -> None:
     """They become lone surrogates, which the record's check then finds."""
     records = parse_answer(REPLIES, body('[{"a": "\xff"}, {"a": "é"}]').replace(b"\xc3\xbf", b"\xff")).records

@@ -1,17 +1,21 @@
 """Each destination of dlt: how rows get there once, and where they are refused before the first pull."""
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
 import dlt
 import dlt.destinations
+import pyarrow as pa
 import pytest
 from dlt.extract import DltSource
 from dlt.pipeline.exceptions import PipelineStepFailed
 
 from sms_source import sms_source
 from sms_source.errors import ConfigurationError
+from sms_source.feeds import REPLIES
 from sms_source.loading import destinations
+from sms_source.loading.tables import to_tables
 from sms_source.simulator import SimulatorProcess
 from tests.conftest import APP, Job, Warehouse, a_reply
 
@@ -45,7 +49,7 @@ def decide(
 ) -> destinations.Destination:
     """What the source would do for the destination."""
     return destinations.for_source(
-        new_source(table_format), destination, destination.capabilities(), at_least_once_in=accepted
+        new_source(table_format), destination, destination.capabilities(), allow_duplicates_in=accepted
     )
 
 
@@ -83,7 +87,7 @@ def test_a_destination_that_can_not_keep_rows_once_is_refused_unless_named(
         decide(destination)
     assert reason in str(caught.value)
     assert remedy in str(caught.value)
-    assert f"sms_source(at_least_once_in={accepted!r})" in str(caught.value)
+    assert f"sms_source(allow_duplicates_in={accepted!r})" in str(caught.value)
     with pytest.raises(ConfigurationError):
         decide(destination, accepted="duckdb")
     assert decide(destination, accepted=accepted).kind == name
@@ -106,7 +110,7 @@ def test_delta_tables_are_merged_and_partitioned(monkeypatch: pytest.MonkeyPatch
 def test_delta_tables_need_deltalake(monkeypatch: pytest.MonkeyPatch) -> None:
     """Missing packages are told before a reply is pulled, not when it is to be loaded."""
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(ConfigurationError, match=r"tencent-sms-replies\[delta\]"):
+    with pytest.raises(ConfigurationError, match=r"dlt-tencent-sms\[delta\]"):
         decide(dlt.destinations.filesystem("lake"), "delta")
 
 
@@ -119,14 +123,12 @@ def test_iceberg_tables_on_a_filesystem_are_refused() -> None:
 @pytest.mark.parametrize("name", ["duckdb", "filesystem", "postgres", "snowflake"])
 def test_a_nul_character_is_replaced_where_it_is_not_known_to_be_held(name: str) -> None:
     """A text that the destination can't hold would stop its package, and all that come after it, for good."""
-    from sms_source.loading.tables import to_tables
-
     destination = destinations.Destination(kind=name)
-    tables = to_tables([], set())
-    row = dict.fromkeys(tables.rejected_replies.column_names)
-    row |= {"request_id": "id\0", "position": 0, "record": '"\0\0"'}
-    rejected = type(tables.rejected_replies).from_pylist([row], tables.rejected_replies.schema)
-    (fitted,) = destination.fit(tables._replace(rejected_replies=rejected)).rejected_replies.to_pylist()
+    tables = to_tables([], [REPLIES], {})
+    row = dict.fromkeys(tables.rejected.column_names)
+    row |= {"pull_id": "d/1", "request_id": "id\0", "position": 0, "record": '"\0\0"'}
+    rejected = pa.Table.from_pylist([row], tables.rejected.schema)
+    (fitted,) = destination.fit(dataclasses.replace(tables, rejected=rejected)).rejected.to_pylist()
     held = ("id\0", '"\0\0"') if name in ("duckdb", "filesystem") else ("id\ufffd", '"\ufffd\ufffd"')
     assert (fitted["request_id"], fitted["record"], fitted["reason"]) == (*held, None)
 
@@ -174,7 +176,7 @@ def test_a_destination_accepted_by_name_gets_the_replies(
     """Files of JSON lines are what somebody may want."""
     configured.enqueue(APP, [a_reply("a"), a_reply("b")])
     lake = dlt.destinations.filesystem(str(own_folders / "lake"))
-    run(lake, sms_source(at_least_once_in="filesystem"))
+    run(lake, sms_source(allow_duplicates_in="filesystem"))
     assert len(list((own_folders / "lake" / "sms" / "replies").iterdir())) == 1
 
 

@@ -309,6 +309,15 @@ def test_a_run_that_a_later_one_may_outdo_is_no_configuration_error(
     assert not is_configuration(JournalError())
 
 
+def test_what_an_object_store_says_of_the_journal_is_cleaned_too() -> None:
+    """It is a peer as any other; a path stays as it is, or nobody would find it."""
+    error = JournalLockedError(
+        "/data/1400006666\x1b[2J\r\nERROR: forged AKIDz8krbsJ5yKBZQpn74WFkmLPx3EXAMPLE"
+    )
+    assert str(error) == "/data/1400006666 [2J ERROR: forged ***"
+    assert str(pickle.loads(pickle.dumps(error))) == str(error)  # noqa: S301
+
+
 HOSTILE = "\x1b[2J\x1b]0;owned\x07 ok\r\nERROR: forged\u202e txt \u2066\x00\ud800\u2028end"
 
 

@@ -17,9 +17,8 @@ import pytest
 
 from sms_source.simulator import Fault, FaultKind, Outcome, SimulatorProcess
 from tests.conftest import APP, OTHER_APP, Job, Warehouse, a_reply
+from tests.helpers.jobs import MAIN_JOB
 
-ROOT = Path(__file__).resolve().parent.parent
-MAIN_JOB = ROOT / "pipelines" / "load_replies.py"
 WORKERS = 16
 
 # What leaves the replies' fate open; a pull that meets another fault is answered, or was not executed.
@@ -78,7 +77,7 @@ def assert_is_whole(simulator: SimulatorProcess, warehouse: Warehouse) -> None:
     assert there.keys() == {record["ReplyContent"] for pull in loaded for record in pull.records}
     ((in_doubt, timed_out, at_risk, answered, replies),) = warehouse.query("""
         select count(*) filter (outcome = 'in_doubt'), count(*) filter (error like 'Client.ReadTimeout%'),
-               sum(at_risk), count(*) filter (outcome = 'answered'), sum(replies)
+               sum(at_risk), count(*) filter (outcome = 'answered'), sum(records)
         from sms.pulls
     """)
     # A good answer that comes too late is lost as well: the server knows nothing of it.
@@ -155,7 +154,7 @@ def test_a_run_that_keeps_failing_stops_having_loaded_what_it_has(
     failed = configured.stats().pulls - 30
     # Good answers that were still on their way begin the count anew.
     assert 5 <= failed <= 2 * WORKERS + 8
-    assert warehouse.query("select count(*), sum(replies), sum(at_risk) from sms.pulls") == [
+    assert warehouse.query("select count(*), sum(records), sum(at_risk) from sms.pulls") == [
         (30 + failed * doubts, 3_000, 100 * failed * doubts)
     ]
     assert_is_whole(configured, warehouse)
@@ -259,7 +258,7 @@ def test_a_replay_puts_nothing_in_doubt_that_was_loaded_from_memory(
     assert job()[0] == 0
     assert job("--replay")[0] == 0
     assert len(warehouse.contents()) == 50
-    assert warehouse.query("select outcome, replies, at_risk from sms.pulls") == [("answered", 50, 0)]
+    assert warehouse.query("select outcome, records, at_risk from sms.pulls") == [("answered", 50, 0)]
 
 
 def test_an_answer_that_was_never_written_nor_loaded_is_in_doubt(

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from sms_source.loading.keyword import keywords
 
 NEWER_THAN_SOME_LIBRARIES = "ƛɤɷɼ"
-"""Unicode 16 gave these old letters an upper case, which pyarrow knows and Python does not, or the reverse."""
+"""Unicode 16 gave these old letters an upper case, which some of pyarrow, its RE2 and Python know."""
 
 CHARACTERS = st.characters(codec="utf-8", exclude_characters=NEWER_THAN_SOME_LIBRARIES).filter(
     # Assigned for so long that all libraries have the same tables.

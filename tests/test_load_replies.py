@@ -1,37 +1,22 @@
 """The main job as a person or a scheduler meets it: its output, its exit status, its errors."""
 
 import json
+import os
 import shlex
 import shutil
-import signal
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import duckdb
 import pytest
 
+from sms_source import settings
 from sms_source.journal.journal import Journal
 from sms_source.simulator import SimulatorProcess
 from tests.conftest import APP, OTHER_APP, Job, Warehouse, a_reply
-
-MAIN_JOB = Path(__file__).parent.parent / "pipelines" / "load_replies.py"
-
-
-def start_job(*arguments: str) -> "subprocess.Popen[str]":
-    """The main job in a process of its own."""
-    return subprocess.Popen(
-        [sys.executable, str(MAIN_JOB), *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-
-
-def wait_until(holds: Callable[[], bool]) -> None:
-    """Waits for something that another process does; the test's own time limit ends a wait in vain."""
-    while not holds():
-        time.sleep(0.01)
+from tests.helpers.jobs import run_job
 
 
 def test_the_summary_tells_what_was_loaded(
@@ -54,7 +39,7 @@ def test_the_summary_tells_what_was_loaded(
     shown = subprocess.run(
         [sys.executable, *shlex.split(command)[1:]], capture_output=True, text=True, check=False
     )
-    assert "reply_content" in shown.stdout
+    assert "phone_number" in shown.stdout
     assert shown.returncode == 0
 
 
@@ -74,62 +59,17 @@ def test_the_ledger_s_doubts_and_the_rejected_are_warnings(
     configured.fail_next("truncate", after=1)
     status, out, _ = job()
     assert status == 0
-    assert "WARNING: 1 pull in doubt, at most 100 replies lost" in out
+    assert "WARNING: 1 pull in doubt, at most 50 records lost" in out
     assert "select * from sms.pulls where outcome = 'in_doubt'" in out
     assert "WARNING: 1 record did not fit" in out
     assert "Client.TruncatedBody" in caplog.text
-
-
-def test_pending_packages_are_loaded_before_the_queue_is_drained(
-    configured: SimulatorProcess, warehouse: Warehouse, job: Job, caplog: pytest.LogCaptureFixture
-) -> None:
-    """Also when the dataset has never existed: dlt's own run would wipe them."""
-    from sms_source import sms_source
-
-    configured.enqueue(APP, [a_reply("a")])
-    warehouse.pipeline().extract(sms_source())
-    configured.enqueue(APP, [a_reply("b")])
-    assert job()[0] == 0
-    assert "An earlier run left packages pending" in caplog.text
-    assert warehouse.contents() == ["a", "b"]
-
-
-def test_pending_packages_that_the_journal_has_lost_are_loaded_as_they_are(
-    configured: SimulatorProcess, warehouse: Warehouse, job: Job
-) -> None:
-    """They are the only copy then."""
-    from sms_source import sms_source
-
-    configured.enqueue(APP, [a_reply("a")])
-    warehouse.pipeline().extract(sms_source())
-    shutil.rmtree(warehouse.folder / "sms_journal")
-    assert job()[0] == 0
-    assert warehouse.contents() == ["a"]
-
-
-def test_a_package_that_dlt_was_killed_over_is_made_good(
-    configured: SimulatorProcess, warehouse: Warehouse, job: Job, tmp_path: Path
-) -> None:
-    """Between two of its steps dlt has the package in two places, and then can't normalize it again."""
-    from sms_source import sms_source
-
-    configured.enqueue(APP, [a_reply("a")])
-    pipeline = warehouse.pipeline()
-    pipeline.extract(sms_source())
-    folder = Path(pipeline.working_dir)
-    shutil.copytree(folder / "normalize", tmp_path / "before")
-    pipeline.normalize()
-    shutil.rmtree(folder / "normalize")
-    shutil.move(tmp_path / "before", folder / "normalize")
-    assert job()[0] == 0
-    assert warehouse.contents() == ["a"]
 
 
 def test_a_long_queue_is_drained_in_one_run(
     configured: SimulatorProcess, warehouse: Warehouse, job: Job, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The job goes on, package by package, until every queue is empty."""
-    monkeypatch.setattr("pipelines.load_replies.settings.PACKAGE_REPLIES", 500)
+    monkeypatch.setattr(settings, "PACKAGE_RECORDS", 500)
     configured.enqueue(APP, [a_reply() for _ in range(1_400)])
     status, out, _ = job()
     assert status == 0
@@ -154,7 +94,7 @@ def test_a_long_queue_is_drained_in_one_run(
         ({"API_ENDPOINT": "http://sms.tencentcloudapi.com"}, 2, "loopback"),
         ({"API_ENDPOINT": "sms.tencentcloudapi.com"}, 2, "expected https://"),
         ({"API_LANGUAGE": "fr"}, 2, "api_language is 'fr'"),
-        ({"JOURNAL_URL": "gopher://x"}, 2, "journal_url 'gopher://x'"),
+        ({"JOURNAL_URL": "gopher://x"}, 2, "journal_url is 'gopher://x'"),
         ({"JOURNAL_URL": " "}, 2, "journal_url is ' '"),
         ({"JOURNAL_RETENTION_DAYS": "-1"}, 2, "journal_retention_days is -1.0"),
         ({"PULLS_PER_SECOND": "0"}, 2, "pulls_per_second is 0"),
@@ -228,12 +168,11 @@ def test_no_network_is_named(configured: SimulatorProcess, job: Job, monkeypatch
 
 
 def test_a_locked_journal_is_named(configured: SimulatorProcess, warehouse: Warehouse) -> None:
-    """The second process is refused at once, before it pulls."""
+    """The second process waits a little, then it is refused before it pulls, and told by whom."""
     with Journal(str(warehouse.folder / "sms_journal")):
-        process = start_job()
-        out, err = process.communicate(timeout=60)
-    assert (process.returncode, out) == (1, "")
-    assert "Another process is using the journal" in err
+        status, out, err = run_job()
+    assert (status, out) == (1, "")
+    assert f"sms_journal is in use by process {os.getpid()} on " in err
     assert configured.stats().pulls == 0
 
 
@@ -245,10 +184,10 @@ def test_a_database_that_another_process_holds_is_named_and_nothing_is_lost(
     assert job()[0] == 0
     configured.enqueue(APP, [a_reply("b")])
     with duckdb.connect(str(warehouse.database)):
-        process = start_job()
-        _, err = process.communicate(timeout=60)
-    assert process.returncode == 1
+        status, _, err = run_job()
+    assert status == 1
     assert "Another process holds the DuckDB file open" in err
+    assert f"safe in the journal {warehouse.folder / 'sms_journal'}; the next run loads it once" in err
     assert "Traceback" not in err
     assert job()[0] == 0
     assert warehouse.contents() == ["a", "b"]
@@ -258,14 +197,15 @@ def test_a_table_that_can_not_take_the_rows_loses_nothing(
     configured: SimulatorProcess, warehouse: Warehouse, job: Job
 ) -> None:
     """A load job that fails for good aborts its package; once the table is mended, the journal has all."""
+    assert job()[0] == 0
     with duckdb.connect(str(warehouse.database)) as connection:
-        connection.execute("create schema sms; create table sms.replies (reply_id integer not null)")
+        connection.execute("alter table sms.replies alter column reply_content type integer using 0")
     configured.enqueue(APP, [a_reply("a")])
     status, _, err = job()
     assert status == 1
     assert err.splitlines()[-1].startswith("ERROR: dlt's step load failed")
     with duckdb.connect(str(warehouse.database)) as connection:
-        connection.execute("drop table sms.replies")
+        connection.execute("alter table sms.replies alter column reply_content type varchar using ''")
     configured.enqueue(APP, [a_reply("b")])
     for _ in range(2):
         status, _, err = job()
@@ -296,25 +236,6 @@ def test_a_journal_of_another_dataset_is_refused(configured: SimulatorProcess, j
     assert "journal_url" in err
 
 
-def test_pending_packages_of_another_journal_are_not_loaded_here(
-    configured: SimulatorProcess, warehouse: Warehouse, job: Job, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Two folders share dlt's working directory: what waits for one database must not go into the other."""
-    from sms_source import sms_source
-
-    assert job()[0] == 0
-    configured.enqueue(APP, [a_reply("a")])
-    warehouse.pipeline().extract(sms_source())
-    other = warehouse.folder.parent / "elsewhere"
-    monkeypatch.setenv("SOURCES__SMS_SOURCE__JOURNAL_URL", str(other))
-    status, _, err = job()
-    assert status == 2
-    assert "Run the job there first" in err
-    monkeypatch.delenv("SOURCES__SMS_SOURCE__JOURNAL_URL")
-    assert job()[0] == 0
-    assert warehouse.contents() == ["a"]
-
-
 def test_the_database_is_in_the_current_directory_wherever_the_job_ran_before(
     configured: SimulatorProcess, warehouse: Warehouse, job: Job, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -323,9 +244,10 @@ def test_the_database_is_in_the_current_directory_wherever_the_job_ran_before(
     assert job()[0] == 0
     elsewhere = warehouse.folder.parent / "elsewhere"
     elsewhere.mkdir()
-    for folder, content in ((elsewhere, "there"), (warehouse.folder, "here again")):
+    for folder, app_id, content in ((elsewhere, OTHER_APP, "there"), (warehouse.folder, APP, "here again")):
         monkeypatch.setenv("DLT_LOCAL_DIR", str(folder))
-        configured.enqueue(APP, [a_reply(content)])
+        monkeypatch.setenv("SOURCES__SMS_SOURCE__SMS_SDK_APP_IDS", f'["{app_id}"]')
+        configured.enqueue(app_id, [a_reply(content)])
         assert job()[0] == 0
     assert warehouse.contents() == ["here", "here again"]
     assert Warehouse(elsewhere).contents() == ["there"]
@@ -339,7 +261,7 @@ def test_check_proves_everything_and_takes_nothing(
     status, out, err = job("--check")
     assert (status, err) == (0, "")
     assert out.count("ok  ") == 4
-    assert "PullSmsReplyStatusByPhoneNumber" in out
+    assert "No record was taken" in out
     monkeypatch.setenv("SOURCES__SMS_SOURCE__CREDENTIALS__SECRET_KEY", "x" * 30)
     assert job("--check")[0] == 2
     assert configured.stats().handed_out == 0
@@ -399,11 +321,11 @@ def test_no_secret_is_written_anywhere(
     configured.set_token("a-token-of-temporary-credentials")
     configured.enqueue(APP, [a_reply()])
     secrets = [configured.secret_key, "a-token-of-temporary-credentials"]
-    outputs = [*start_job("--verbose").communicate()]
+    outputs = [*run_job("--verbose")[1:]]
     configured.fail_next("api_error", code="AuthFailure.TokenFailure", times=2)
-    outputs += start_job("--verbose").communicate()
+    outputs += run_job("--verbose")[1:]
     configured.fail_next("api_error", code="AuthFailure.SignatureFailure")
-    outputs += start_job("--verbose").communicate()
+    outputs += run_job("--verbose")[1:]
     assert "SignatureFailure" in outputs[-1]
     files = [path.read_bytes() for path in warehouse.folder.parent.rglob("*") if path.is_file()]
     for secret in secrets:
@@ -428,96 +350,13 @@ def test_verbose_shows_the_traceback(configured: SimulatorProcess, job: Job) -> 
     assert "Traceback" in job("--verbose")[2]
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_stops_pulling_and_loads_what_there_is(
-    configured: SimulatorProcess, warehouse: Warehouse, number: signal.Signals
-) -> None:
-    """Pulls in flight are destructive, so they end by themselves; then comes the load, and a message."""
-    configured.configure(latency=0.05)
-    configured.enqueue(APP, [a_reply() for _ in range(50_000)])
-    process = start_job()
-    wait_until(lambda: configured.stats().pulls > 20)
-    process.send_signal(number)
-    _, err = process.communicate(timeout=60)
-    assert process.returncode == 1
-    assert f"{number.name}: pulling ends" in err
-    assert "Stopped by a signal before the queues were empty" in err
-    assert warehouse.query("select count(*) from sms.replies") == [(configured.stats().handed_out,)]
-    assert warehouse.query("select count(*) from sms.pulls where outcome <> 'answered'") == [(0,)]
-
-
-def test_a_second_signal_stops_at_once_and_loses_nothing_journaled(
-    configured: SimulatorProcess, warehouse: Warehouse, job: Job
-) -> None:
-    """What was in flight is in doubt, what had arrived is loaded by the next run."""
-    configured.configure(latency=4.0)
-    configured.enqueue(APP, [a_reply(str(n)) for n in range(500)])
-    process = start_job()
-    wait_until(lambda: configured.stats().pulls >= 2)
-    process.send_signal(signal.SIGTERM)
-    wait_until(lambda: process.stderr is not None and "SIGTERM" in process.stderr.readline())
-    process.send_signal(signal.SIGTERM)
-    assert process.wait(60) == -signal.SIGTERM
-    configured.configure(latency=0.0)
-    status, out, _ = job()
-    assert status == 0
-    delivered = {json.loads(one.reply)["ReplyContent"] for one in configured.handed_out() if one.delivered}
-    assert set(warehouse.contents()) >= delivered
-    at_risk = warehouse.query("select coalesce(sum(at_risk), 0) from sms.pulls")[0][0]
-    assert 500 - len(warehouse.contents()) <= at_risk
-    assert "in doubt" in out
-
-
-def test_follow_keeps_draining_until_it_is_stopped(
-    configured: SimulatorProcess, warehouse: Warehouse
-) -> None:
-    """For opt-outs in near real time: one process, a drain each interval, an end on SIGTERM with status 0."""
-    process = start_job("--follow", "0.1")
-    for number in range(2):
-        configured.enqueue(APP, [a_reply(str(number))])
-        wait_until(lambda: configured.stats().queued.get(f"{APP}/ap-guangzhou", 0) == 0)
-    threading.Timer(1.0, process.send_signal, [signal.SIGTERM]).start()
-    _, err = process.communicate(timeout=60)
-    assert process.returncode == 0, err
-    assert warehouse.contents() == ["0", "1"]
-
-
-def test_a_round_with_an_empty_queue_leaves_the_destination_alone_and_one_that_fails_ends_the_job(
-    configured: SimulatorProcess, warehouse: Warehouse, job: Job
-) -> None:
-    """Somebody has the database open: what asks it for nothing goes on, then 1 tells the supervisor."""
-    assert job()[0] == 0
-    process = start_job("--follow", "0.05")
-    wait_until(lambda: configured.stats().pulls > 3)
-    with duckdb.connect(str(warehouse.database)):
-        pulls = configured.stats().pulls
-        wait_until(lambda: configured.stats().pulls > pulls + 3 or process.poll() is not None)
-        assert process.poll() is None
-        configured.enqueue(APP, [a_reply("a")])
-        _, err = process.communicate(timeout=60)
-    assert process.returncode == 1
-    assert "Another process holds the DuckDB file open" in err
-    assert job()[0] == 0
-    assert warehouse.contents() == ["a"]
-
-
-def test_the_working_directory_keeps_a_few_packages(
-    configured: SimulatorProcess, warehouse: Warehouse, job: Job, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """dlt keeps the folder of each package it ever loaded, which is a folder a reply with --follow."""
-    monkeypatch.setattr("pipelines.load_replies.KEPT_PACKAGES", 2)
-    for content in "abcd":
-        configured.enqueue(APP, [a_reply(content)])
-        assert job()[0] == 0
-    assert len(warehouse.pipeline().list_completed_load_packages()) == 3
-    assert warehouse.contents() == list("abcd")
-
-
 def test_the_demo_runs_without_any_configuration(warehouse: Warehouse, job: Job) -> None:
     """The first five minutes; and a second demo still works."""
-    for count in (3_000, 6_000):
+    counts: list[int] = []
+    for _ in range(2):
         status, out, err = job("--demo")
         assert (status, err) == (0, "")
-        assert "Loaded 3,000 replies into sms.replies" in out
         with duckdb.connect("sms_replies_demo.duckdb") as connection:
-            assert connection.execute("select count(*) from sms.replies").fetchall() == [(count,)]
+            counts += connection.execute("select count(*) from sms.replies").fetchone() or ()
+        assert f"Loaded {counts[0]:,} replies" in out
+    assert counts[1] == 2 * counts[0] > 1_000

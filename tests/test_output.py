@@ -9,6 +9,7 @@ import pytest
 
 from sms_source import DrainReport
 from sms_source.cli.output import HEARTBEAT_SECONDS, JsonOutput
+from sms_source.journal.identity import Owner
 from sms_source.loading.summary import Summary
 from sms_source.simulator import SimulatorProcess
 from tests.conftest import APP, Warehouse, a_reply
@@ -115,15 +116,13 @@ def test_following_prints_what_was_done_and_ends_with_the_rest(
     assert notice["message"].startswith("SIGTERM: pulling ends")
 
 
-def test_quiet_rounds_are_told_as_a_heartbeat(
-    warehouse: Warehouse, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_quiet_rounds_are_told_as_a_heartbeat(capsys: pytest.CaptureFixture[str]) -> None:
     """Silence is what a monitor alerts on, so an empty queue must not be silent; nor fill the log."""
     output = JsonOutput(verbose=False)
-    pipeline = warehouse.pipeline()
+    owner = Owner("sms_replies", "duckdb", "sms")
     now = time.monotonic()
     for age in (HEARTBEAT_SECONDS + 1, 1.0, 0.5):
-        output.round(Summary(pipeline, [DrainReport(requests=1)], now - age))
+        output.round(Summary(owner, [DrainReport(requests=1)], started_at=now - age))
     (beat,) = objects(capsys.readouterr().out)
     assert (beat["requests"], beat["pulls"]) == (1, 0)
     output.end()

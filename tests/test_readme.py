@@ -81,6 +81,6 @@ def test_every_table_and_column_is_on_the_page(configured: SimulatorProcess, job
     with duckdb.connect("sms_replies.duckdb") as connection:
         columns = connection.execute(
             "select column_name from information_schema.columns where table_schema = 'sms' "
-            "and table_name in ('replies', 'pulls', 'rejected_replies')"
+            "and table_name in ('replies', 'pulls', 'rejected_records')"
         ).fetchall()
     assert {column for (column,) in columns} <= set(re.findall(r"`(\w+)`", README))

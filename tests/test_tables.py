@@ -1,16 +1,18 @@
 """How answers become tables."""
 
+import json
 from datetime import datetime, timezone
 from typing import Any
 
 import orjson
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sms_source.api.answers import parse_answer
-from sms_source.feeds import REPLIES as REPLIES_FEED
-from sms_source.journal.journal import Pull
+from sms_source.api.answers import parse_answer, whole_records
+from sms_source.feeds import RECEIPTS, REPLIES
+from sms_source.journal.pull import Pull
 from sms_source.loading.tables import Tables, to_tables
 from tests.conftest import a_reply
 
@@ -23,28 +25,36 @@ def a_pull(records: list[Any] | bytes, number: int = 1, request_id: str | None =
     body = b'{"Response": {"PullSmsReplyStatusSet": ' + encoded + b"}}"
     return Pull(
         pull_id=f"d/{number:06d}",
+        feed="replies",
         sms_sdk_app_id="1400006666",
         region="ap-guangzhou",
         limit=100,
         requested_at=AT,
         answered_at=AT,
         request_id=request_id,
-        records=parse_answer(REPLIES_FEED, body).records,
+        records=parse_answer(REPLIES, body).records,
         body=body,
         **fields,
     )
 
 
-def tables(*pulls: Pull, new_columns: set[str] | None = None) -> Tables:
+def tables(*pulls: Pull, new_columns: dict[str, set[str]] | None = None) -> Tables:
     """The tables of some pulls."""
-    return to_tables(pulls, set() if new_columns is None else new_columns)
+    return to_tables(pulls, [REPLIES], {} if new_columns is None else new_columns)
+
+
+def replies(result: Tables) -> pa.Table:
+    """The table of replies."""
+    return result.records["replies"]
 
 
 def test_a_reply_keeps_every_field_and_gains_its_origin() -> None:
     """A row holds what the person wrote and where to ask about it."""
-    assert tables(a_pull([a_reply("T")])).replies.to_pylist() == [
+    assert replies(tables(a_pull([a_reply("T")]))).to_pylist() == [
         {
-            "reply_id": "r1/0",
+            "reply_id": "d/000001/0",
+            "pull_id": "d/000001",
+            "channel": "queue",
             "sms_sdk_app_id": "1400006666",
             "region": "ap-guangzhou",
             "ReplyTime": datetime(2021, 5, 11, 11, 56, 28, tzinfo=timezone.utc),
@@ -54,6 +64,7 @@ def test_a_reply_keeps_every_field_and_gains_its_origin() -> None:
             "SignName": "Tencent Cloud",
             "ExtendCode": "11",
             "ReplyContent": "T",
+            "keyword": "T",
             "request_id": "r1",
             "pulled_at": AT,
         }
@@ -62,16 +73,19 @@ def test_a_reply_keeps_every_field_and_gains_its_origin() -> None:
 
 def test_equal_replies_stay_two_rows() -> None:
     """Two people, or one twice, may send the same text in the same second."""
-    pulls = a_pull([a_reply(), a_reply()]), a_pull([a_reply()], 2, "r2")
-    assert tables(*pulls).replies["reply_id"].to_pylist() == ["r1/0", "r1/1", "r2/0"]
+    pulls = a_pull([a_reply(), a_reply()]), a_pull([a_reply()], 2)
+    assert replies(tables(*pulls))["reply_id"].to_pylist() == ["d/000001/0", "d/000001/1", "d/000002/0"]
 
 
-def test_an_answer_without_request_id_goes_by_its_pull() -> None:
-    """A replay of the journal must meet the same row again."""
-    result = tables(a_pull([a_reply(), {}], request_id=None))
-    assert result.replies["reply_id"].to_pylist() == ["d/000001/0"]
-    assert result.replies["request_id"].to_pylist() == [None]
-    assert result.rejected_replies["request_id"].to_pylist() == ["d/000001"]
+def test_a_record_goes_by_its_pull_whatever_its_request_id() -> None:
+    """Nothing of the API's has to be unique, nor to be there: a replay meets the same row again."""
+    result = tables(
+        a_pull([a_reply(), {}], request_id=None), a_pull([a_reply()], 2, "r"), a_pull([a_reply()], 3, "r")
+    )
+    assert replies(result)["reply_id"].to_pylist() == ["d/000001/0", "d/000002/0", "d/000003/0"]
+    assert replies(result)["request_id"].to_pylist() == [None, "r", "r"]
+    (rejected,) = result.rejected.to_pylist()
+    assert (rejected["pull_id"], rejected["position"], rejected["request_id"]) == ("d/000001", 1, None)
 
 
 @pytest.mark.parametrize(
@@ -94,9 +108,11 @@ def test_a_record_that_does_not_fit_is_set_aside_with_the_reason(fields: dict[st
     """It neither stops the run nor vanishes, nor takes the good ones beside it along."""
     bad = a_reply(**fields)
     result = tables(a_pull([a_reply("good"), bad, a_reply("too")]))
-    assert result.replies["reply_id"].to_pylist() == ["r1/0", "r1/2"]
-    assert result.rejected_replies.to_pylist() == [
+    assert replies(result)["reply_id"].to_pylist() == ["d/000001/0", "d/000001/2"]
+    assert result.rejected.to_pylist() == [
         {
+            "feed": "replies",
+            "pull_id": "d/000001",
             "request_id": "r1",
             "position": 1,
             "sms_sdk_app_id": "1400006666",
@@ -126,46 +142,46 @@ def test_a_record_that_does_not_fit_is_set_aside_with_the_reason(fields: dict[st
 def test_what_is_no_record_is_set_aside_verbatim(record: bytes, reason: str) -> None:
     """Whatever stood at that place of the answer can be read in the warehouse."""
     result = tables(a_pull(b"[" + orjson.dumps(a_reply()) + b"," + record + b"]"))
-    assert result.replies.num_rows == 1
-    (rejected,) = result.rejected_replies.to_pylist()
+    assert replies(result).num_rows == 1
+    (rejected,) = result.rejected.to_pylist()
     assert (rejected["record"], rejected["reason"]) == (record.decode(), reason)
 
 
 def test_text_fields_may_be_null_or_absent() -> None:
     """Only the phone number and the time make a reply."""
-    (row,) = tables(a_pull([{"PhoneNumber": "+86", "ReplyTime": 1, "SignName": None}])).replies.to_pylist()
+    (row,) = replies(tables(a_pull([{"PhoneNumber": "+86", "ReplyTime": 1, "SignName": None}]))).to_pylist()
     assert (row["SignName"], row["ReplyContent"], row["PhoneNumber"]) == (None, None, "+86")
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"])))
 def test_whatever_a_person_writes_arrives_unchanged(content: str) -> None:
     """Emoji, right-to-left, NUL and control characters, quotes: any Unicode, any length."""
-    assert tables(a_pull([a_reply(content)])).replies["ReplyContent"].to_pylist() == [content]
+    assert replies(tables(a_pull([a_reply(content)])))["ReplyContent"].to_pylist() == [content]
 
 
 def test_a_field_that_the_api_adds_arrives_as_a_column_of_text() -> None:
     """Strings as they are, all else as JSON, so that no later type can clash."""
     records = [a_reply(MessageId="m-1"), a_reply(), a_reply(MessageId=5), a_reply(MessageId={"a": ["ü"]})]
-    column = tables(a_pull(records)).replies["MessageId"].to_pylist()
+    column = replies(tables(a_pull(records)))["MessageId"].to_pylist()
     assert column == ["m-1", None, "5", '{"a": ["ü"]}']
 
 
 def test_a_new_field_that_could_clash_with_a_column_goes_with_the_others() -> None:
     """No name that the API might choose can overwrite a column or make the table unreadable."""
     names = ["reply_id", "RequestId", "_dlt_load_id", "", "a b", "中文", "foo_bar", "FooBar", "phonenumber"]
-    replies = tables(a_pull([a_reply(**dict.fromkeys(names, "x")), a_reply()])).replies
-    assert replies["foo_bar"].to_pylist() == ["x", None]
-    assert replies["reply_id"].to_pylist() == ["r1/0", "r1/1"]
-    others, nothing = replies["OtherFields"].to_pylist()
+    table = replies(tables(a_pull([a_reply(**dict.fromkeys(names, "x")), a_reply()])))
+    assert table["foo_bar"].to_pylist() == ["x", None]
+    assert table["reply_id"].to_pylist() == ["d/000001/0", "d/000001/1"]
+    others, nothing = table["OtherFields"].to_pylist()
     assert orjson.loads(others).keys() == set(names) - {"foo_bar"}
     assert nothing is None
 
 
 def test_new_columns_are_bounded() -> None:
     """A server that invents names makes one column of them, not a table of thousands."""
-    columns: set[str] = set()
-    first = tables(a_pull([a_reply(**{f"x{n}": n for n in range(60)})]), new_columns=columns).replies
-    second = tables(a_pull([a_reply(x1="again", y="new")]), new_columns=columns).replies
+    columns: dict[str, set[str]] = {"replies": set()}
+    first = replies(tables(a_pull([a_reply(**{f"x{n}": n for n in range(60)})]), new_columns=columns))
+    second = replies(tables(a_pull([a_reply(x1="again", y="new")]), new_columns=columns))
     assert len([name for name in first.column_names if name.startswith("x")]) == 50
     assert second["x1"].to_pylist() == ["again"]
     assert second["OtherFields"].to_pylist() == ['{"y": "new"}']
@@ -174,17 +190,15 @@ def test_new_columns_are_bounded() -> None:
 def test_a_new_field_with_a_lone_surrogate_is_escaped() -> None:
     """It is no reason to set the reply aside."""
     record = orjson.dumps(a_reply(New="@")).replace(b"@", b"\\ud800")
-    replies = tables(
-        a_pull(b"[" + record + b', {"New": ["\\udfff"], "PhoneNumber": "", "ReplyTime": 1}]')
-    ).replies
-    assert replies["New"].to_pylist() == ['"\\ud800"', '["\\udfff"]']
+    result = tables(a_pull(b"[" + record + b', {"New": ["\\udfff"], "PhoneNumber": "", "ReplyTime": 1}]'))
+    assert replies(result)["New"].to_pylist() == ['"\\ud800"', '["\\udfff"]']
 
 
 def test_the_ledger_has_a_row_for_each_pull() -> None:
     """With what it handed out, or what it may have lost."""
-    doubted = Pull("d/000002", "1400006666", "ap-guangzhou", 30, AT, error="Client.ReadTimeout: x")
+    doubted = Pull("d/000002", "replies", "1400006666", "ap-guangzhou", 30, AT, error="Client.ReadTimeout: x")
     answered, in_doubt = tables(a_pull([a_reply(), {}]), doubted).pulls.to_pylist()
-    assert (answered["pull_id"], answered["outcome"], answered["replies"], answered["at_risk"]) == (
+    assert (answered["pull_id"], answered["outcome"], answered["records"], answered["at_risk"]) == (
         "d/000001",
         "answered",
         2,
@@ -192,15 +206,82 @@ def test_the_ledger_has_a_row_for_each_pull() -> None:
     )
     assert in_doubt == {
         "pull_id": "d/000002",
+        "feed": "replies",
         "sms_sdk_app_id": "1400006666",
         "region": "ap-guangzhou",
         "request_id": None,
         "requested_at": AT,
         "answered_at": None,
         "outcome": "in_doubt",
-        "replies": 0,
+        "records": 0,
         "at_risk": 30,
         "error": "Client.ReadTimeout: x",
+    }
+
+
+def test_what_a_broken_answer_brought_whole_is_rows_of_a_pull_in_doubt() -> None:
+    """It did reach this machine; the ledger bounds what did not."""
+    body = a_pull([a_reply("a"), {"bad": 1}, a_reply("b")]).body[:-40]
+    came = whole_records(REPLIES, body)
+    doubted = Pull("d/000002", "replies", "1400006666", "ap-guangzhou", 30, AT)
+    result = tables(doubted.doubted("Client.TruncatedBody: x", None, body, came.records))
+    assert replies(result)["ReplyContent"].to_pylist() == ["a"]
+    assert result.rejected["record"].to_pylist() == ['{"bad": 1}']
+    (row,) = result.pulls.to_pylist()
+    assert (row["outcome"], row["records"], row["at_risk"]) == ("in_doubt", 2, 28)
+
+
+def a_receipt(**fields: Any) -> dict[str, Any]:
+    """A receipt as the API hands it out."""
+    return {
+        "UserReceiveTime": 1_620_734_188,
+        "CountryCode": "86",
+        "PhoneNumber": "+8612000000001",
+        "SubscriberNumber": "12000000001",
+        "SerialNo": "5000:1045710669157053657849499619",
+        "ReportStatus": "SUCCESS",
+        "Description": "DELIVRD",
+        "SessionContext": "",
+        **fields,
+    }
+
+
+@pytest.mark.parametrize(
+    ("fields", "column", "value"),
+    [
+        ({}, "ReportStatus", "SUCCESS"),
+        ({"UserReceiveTime": 0, "ReportStatus": "FAIL"}, "UserReceiveTime", None),
+        ({"UserReceiveTime": None}, "UserReceiveTime", None),
+        ({"SessionContext": None}, "SessionContext", None),
+        ({"Description": "012"}, "Description", "012"),
+    ],
+)
+def test_a_receipt_may_lack_its_time_and_context(fields: dict[str, Any], column: str, value: Any) -> None:
+    """A failed message has none that is documented; a carrier's code stays the text that it is."""
+    body = orjson.dumps({"Response": {"PullSmsSendStatusSet": [a_receipt(**fields)]}})
+    pull = Pull("d/000001", "receipts", "1400006666", "ap-guangzhou", 100, AT)
+    result = to_tables([pull.answered(parse_answer(RECEIPTS, body), body)], [RECEIPTS], {})
+    (row,) = result.records["receipts"].to_pylist()
+    assert (row["receipt_id"], row["channel"], row[column]) == ("d/000001/0", "queue", value)
+    assert result.rejected.num_rows == 0
+
+
+def test_a_row_keeps_the_load_id_that_it_first_came_with() -> None:
+    """A replay must not make yesterday's rows look new to whoever exports by it."""
+    pulls = a_pull([a_reply(), {}], load_id="1.5"), a_pull([a_reply(), {}], 2)
+    result = to_tables(pulls, [REPLIES], {}, "2.5")
+    for table in (replies(result), result.pulls, result.rejected):
+        assert table["_dlt_load_id"].to_pylist() == ["1.5", "2.5"]
+
+
+def test_a_feed_without_pulls_has_an_empty_table() -> None:
+    """So that it exists after the first load, with the types that it will have."""
+    result = to_tables([], [REPLIES, RECEIPTS], {})
+    assert {name: table.num_rows for name, table in result.by_name().items()} == {
+        "replies": 0,
+        "receipts": 0,
+        "pulls": 0,
+        "rejected_records": 0,
     }
 
 
@@ -215,11 +296,9 @@ NAMES = st.sampled_from(sorted(a_reply())) | st.text(max_size=5)
 @given(st.lists(st.dictionaries(NAMES, JSON, max_size=8) | JSON, max_size=4))
 def test_every_record_is_either_a_reply_or_rejected(records: list[Any]) -> None:
     """No mix of good and bad records loses one, doubles one, or stops the run."""
-    import json
-
     encoded = json.dumps([a_reply(), *records, a_reply()]).encode()
     result = tables(a_pull(encoded))
-    replies = [int(i.rpartition("/")[2]) for i in result.replies["reply_id"].to_pylist()]
-    rejected = result.rejected_replies["position"].to_pylist()
-    assert sorted(replies + rejected) == list(range(len(records) + 2))
-    assert {0, len(records) + 1} <= set(replies)
+    fitting = [int(i.rpartition("/")[2]) for i in replies(result)["reply_id"].to_pylist()]
+    rejected = result.rejected["position"].to_pylist()
+    assert sorted(fitting + rejected) == list(range(len(records) + 2))
+    assert {0, len(records) + 1} <= set(fitting)

@@ -20,6 +20,9 @@ from sms_source.feeds import Feed
 # A string that never ends is a token too: to look for its end anew from each quote in it takes for ever.
 _TOKEN = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"?|[\[\]{},:]', re.DOTALL)
 _SPACE = " \t\r\n"
+_DEEPEST = 500
+"""Levels of nesting in what orjson refuses. Python's own parser goes as deep as the stack of whoever
+calls it leaves room, so that a record could be read today and be unreadable when it is replayed."""
 
 
 class Unreadable(NamedTuple):
@@ -157,9 +160,11 @@ def _parse_by_brackets(feed: Feed, text: str) -> Any:
 
 
 def _parse_value(text: str) -> Any:
+    if _depth(text) > _DEEPEST:
+        raise NotAnAnswerError("the answer is not JSON: nested too deep")
     try:
         return json.loads(text)
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise NotAnAnswerError(f"the answer is not JSON: {type(error).__name__}") from None
 
 
@@ -169,10 +174,10 @@ def parse_record(text: str) -> Any:
         return orjson.loads(text)  # as `parse_answer` reads a whole body, above all its numbers
     except ValueError:
         pass
+    if _depth(text) > _DEEPEST:
+        return Unreadable(text, "not JSON: nested too deep")
     try:
         return json.loads(text)
-    except RecursionError:
-        return Unreadable(text, "not JSON: nested too deep")
     except ValueError as error:
         return Unreadable(text, f"not JSON: {getattr(error, 'msg', 'a number is too long')}")
 
@@ -232,6 +237,15 @@ def _elements(text: str, start: int, end: int, *, is_cut: bool = False) -> Itera
     if not is_cut:
         raise NotAnAnswerError("the answer is not JSON: it ends too early")
     yield _skip_space(text, begin), len(text)
+
+
+def _depth(text: str) -> int:
+    depth = deepest = 0
+    for token in _TOKEN.finditer(text):
+        mark = token.group()[0]
+        depth += (mark in "[{") - (mark in "]}")
+        deepest = max(deepest, depth)
+    return deepest
 
 
 def _is_closed(text: str) -> bool:

@@ -28,6 +28,10 @@ COMMANDS = {
     "load": Command("empty the queues and load what they hold", "sms_source.cli.load_command"),
     "check": Command("prove that a run can work, and take no record", "sms_source.cli.check_command"),
     "demo": Command("load from the bundled simulator, no account needed", "sms_source.cli.demo_command"),
+    "recover": Command(
+        "ask by phone number for what pulls in doubt lost, and load what is missing",
+        "sms_source.cli.recover_command",
+    ),
     "report": Command("make the page, or export a view", "sms_source.cli.report_command"),
     "forget": Command("erase people from the tables and the journal", "sms_source.cli.forget_command"),
     "pseudonym": Command("tell the pseudonyms of a list of numbers", "sms_source.cli.pseudonym_command"),

@@ -1,4 +1,4 @@
-"""`tencent-sms demo`: the job against the bundled simulator, with what three campaigns of two weeks brought."""
+"""`tencent-sms demo`: the job against the bundled simulator, with what three campaigns brought."""
 
 import argparse
 import time

@@ -22,7 +22,7 @@ from tomlkit.exceptions import ParseError
 
 from sms_source.cleaning import redact
 from sms_source.configuration import SECTIONS, SmsSourceConfiguration, not_coerced
-from sms_source.errors import PullError, SmsSourceError, is_configuration
+from sms_source.errors import JournalError, PullError, SmsSourceError, is_configuration
 
 FAILED = 1
 WRONG_CONFIGURATION = 2
@@ -39,6 +39,8 @@ def explain(error: BaseException, *, whereabouts: str = "") -> tuple[str, int]:
     """
     causes = list(_causes(error))
     for cause in causes:
+        if isinstance(cause, JournalError):
+            return f"{cause} {whereabouts}".rstrip(), FAILED
         if isinstance(cause, (SmsSourceError, InterruptedError)):
             return str(cause), WRONG_CONFIGURATION if is_configuration(cause) else FAILED
         if isinstance(cause, (ConfigurationException, MissingDependencyException, UnknownDestinationModule)):

@@ -56,7 +56,8 @@ def load(args: argparse.Namespace, output: Output, options: SmsSourceConfigurati
 def _once(loader: Loader, output: Output, *, replay: bool) -> None:
     with stop_on_signals(output.notice, lambda: loader.at_risk) as stop:
         summary = loader.round(replay=replay, stop=stop)
-        output.summary(summary)
+        if summary.total("pulls") or not summary.failures:
+            output.summary(summary)
         summary.raise_for_failure()
         if summary.total("pulls"):
             output.where(summary)

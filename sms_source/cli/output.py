@@ -8,10 +8,13 @@ import time
 import traceback
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from sms_source.cli.explain import code_of, explain
 from sms_source.loading.summary import Summary
+
+if TYPE_CHECKING:
+    from sms_source.recovery.summary import RecoverySummary
 
 HEARTBEAT_SECONDS = 60.0
 """A monitor of --follow hears so often that the job is alive, and a log stays small at any interval."""
@@ -42,6 +45,9 @@ class Output(Protocol):
 
     def summary(self, summary: Summary) -> None:
         """What a run did."""
+
+    def recovered(self, summary: "RecoverySummary") -> None:
+        """What a recovery did."""
 
     def round(self, summary: Summary) -> None:
         """What a round of --follow did."""
@@ -80,6 +86,10 @@ class TextOutput:
         print(NO_RECORD_TAKEN)
 
     def summary(self, summary: Summary) -> None:
+        """Some lines."""
+        print(*summary.lines(), sep="\n", flush=True)
+
+    def recovered(self, summary: "RecoverySummary") -> None:
         """Some lines."""
         print(*summary.lines(), sep="\n", flush=True)
 
@@ -136,6 +146,10 @@ class JsonOutput:
     def summary(self, summary: Summary) -> None:
         """The counts."""
         self._print(event="summary", **summary.as_dict())
+
+    def recovered(self, summary: "RecoverySummary") -> None:
+        """The counts."""
+        self._print(event="recovery", **summary.as_dict())
 
     def round(self, summary: Summary) -> None:
         """The counts since the line before: when there was something to tell, and as a heartbeat."""

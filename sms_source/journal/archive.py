@@ -128,14 +128,13 @@ class Archive:
 
         Written again after a crash, the same pulls have the same names.
         """
-        answered: dict[str, set[str]] = defaultdict(set)
+        pulls: dict[str, set[str]] = defaultdict(set)
         for part, batch in enumerate(_batches(members)):
             suffix = f"{batch[0].drain_id.rpartition('-')[2]}.{part:03d}"
             self._write(batch, suffix, 0, load_id)
             for member in batch:
-                if not _is_doubt(member):
-                    answered[member.drain_id].add(_number(member))
-        self._drop_doubts(answered, load_id)
+                pulls[member.drain_id].add(_number(member))
+        self._drop_doubts(pulls, load_id)
 
     def add_bundle(self, path: str, load_id: str) -> None:
         """Take back a bundle that was given again and is loaded now."""
@@ -156,14 +155,19 @@ class Archive:
                 self._merge(bundles[:MERGED_AT], level + 1)
                 del bundles[:MERGED_AT]
 
-    def _drop_doubts(self, answered: dict[str, set[str]], load_id: str) -> None:
-        """Take out what an earlier package noted as in doubt of pulls whose answers came late."""
-        starts = [drain_id.partition("-")[0] for drain_id in answered]
+    def _drop_doubts(self, pulls: dict[str, set[str]], load_id: str) -> None:
+        """Take out what an earlier package noted as in doubt of pulls of which more came late.
+
+        Args:
+            pulls: what this package brought: the pulls' numbers, by drain.
+            load_id: of this package.
+        """
+        starts = [drain_id.partition("-")[0] for drain_id in pulls]
         for name in self.names():
             if name.load_id == load_id or not any(name.first <= start <= name.last for start in starts):
                 continue
             members = list(self._read(name))
-            kept = [m for m in members if not (_is_doubt(m) and _number(m) in answered.get(m.drain_id, ()))]
+            kept = [m for m in members if not (_is_doubt(m) and _number(m) in pulls.get(m.drain_id, ()))]
             if not kept and members:
                 self._storage.remove([f"{FOLDER}/{name}"])
             elif len(kept) < len(members):

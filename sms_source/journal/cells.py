@@ -7,11 +7,31 @@ before it loads anything.
 """
 
 import functools
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import fsspec
 
+from sms_source.errors import JournalError
 from sms_source.journal.lease import Version
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def as_os_error(method: F) -> F:
+    """Have a method raise `OSError`: every client library has errors of its own."""
+
+    @functools.wraps(method)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return method(*args, **kwargs)
+        except (OSError, JournalError):
+            raise
+        except Exception as error:
+            raise OSError(f"{type(error).__name__}: {error}") from error
+
+    return call  # type: ignore[return-value]
+
 
 _NO_TAG = '"00000000000000000000000000000000"'
 
@@ -31,6 +51,7 @@ class S3Cell:
         bucket, key, _ = files.split_path(path)
         self._place = {"Bucket": bucket, "Key": key}
 
+    @as_os_error
     def read(self) -> Version | None:
         """Return what is there, and its ETag."""
         try:
@@ -42,6 +63,7 @@ class S3Cell:
         body = fsspec.asyn.sync(self._files.loop, found["Body"].read)
         return Version(body, found["ETag"])
 
+    @as_os_error
     def replace(self, content: bytes, tag: str | None) -> str:
         """Replace the version with this ETag, or, with None, nothing; return the ETag of the new one."""
         condition = {"IfMatch": tag} if tag else {"IfNoneMatch": "*"}
@@ -90,6 +112,7 @@ class PlainCell:
         self._files = files
         self._path = path
 
+    @as_os_error
     def read(self) -> Version | None:
         """Return what is there; its tag is the content itself, as no two writes of a lease are equal."""
         try:
@@ -98,6 +121,7 @@ class PlainCell:
             return None
         return Version(content, content.hex())
 
+    @as_os_error
     def replace(self, content: bytes, tag: str | None) -> str:
         """Replace the version with this tag, if it is there just before."""
         found = self.read()

@@ -9,7 +9,7 @@ The state of a pull is the end of its file's name:
     .answer      an envelope of one JSON line, then the answer's body, byte for byte
     .in_doubt    the envelope, then what came of a body: the outcome is unknown
     .callback    the envelope, then a body that Tencent Cloud has pushed
-    .lookup      the envelope, then the records that a look-up added
+    .lookup      the envelope, then the records that a look-up added, as an answer has them
 
 A valid answer beats a note of doubt beside it.
 """
@@ -24,7 +24,7 @@ from datetime import datetime, timezone
 from typing import Any, Literal, cast
 
 from sms_source.api.answers import NotAnAnswerError, parse_answer, whole_records
-from sms_source.feeds import FEEDS, Feed
+from sms_source.feeds import FEEDS
 from sms_source.journal.pull import Pull, now
 
 State = Literal["intent", "answer", "in_doubt", "callback", "lookup"]
@@ -118,18 +118,16 @@ def by_rank(names: Iterable[str]) -> dict[str, list[str]]:
 
 def encode(pull: Pull) -> bytes:
     """Return what a file holds: the envelope, a line, and the body. The file's name has the rest."""
-    envelope = {
+    envelope: dict[str, Any] = {
         "request_id": pull.request_id,
         "answered_at": pull.answered_at.isoformat() if pull.answered_at else None,
         "error": pull.error,
         "body_bytes": len(pull.body),
         "body_crc32": zlib.crc32(pull.body),
     }
+    if pull.record_ids is not None:
+        envelope["record_ids"] = pull.record_ids
     return json.dumps(envelope).encode() + b"\n" + pull.body
-
-
-def _records(feed: Feed, body: bytes, *, is_broken: bool) -> list[Any]:
-    return (whole_records if is_broken else parse_answer)(feed, body).records
 
 
 def decode(pull: Pull, content: bytes) -> Pull:
@@ -138,25 +136,48 @@ def decode(pull: Pull, content: bytes) -> Pull:
     Raises:
         ValueError: the file is not whole.
     """
+    envelope, rest = _parts(content)
+    try:
+        # A process killed between writing and renaming leaves the reserved room behind the body.
+        body = rest[: envelope["body_bytes"]]
+        if len(body) != envelope["body_bytes"] or zlib.crc32(body) != envelope["body_crc32"]:
+            raise ValueError("the body is not whole")
+        return _filled(pull, envelope, envelope["error"], body)
+    except (KeyError, TypeError, NotAnAnswerError) as failure:
+        raise ValueError(f"the envelope is not one: {type(failure).__name__}") from None
+
+
+def decode_torn(pull: Pull, content: bytes) -> Pull:
+    """Return a pull with what a process that was killed while it wrote the file got down; it stays in doubt.
+
+    Raises:
+        ValueError: not even the envelope is whole.
+    """
+    envelope, rest = _parts(content)
+    try:
+        # No JSON has a zero byte: there the reserved room begins, or a block that a power cut left unwritten.
+        body = rest[: envelope["body_bytes"]].partition(b"\0")[0]
+        return _filled(pull, envelope, envelope["error"] or INTERRUPTED, body)
+    except (KeyError, TypeError) as failure:
+        raise ValueError(f"the envelope is not one: {type(failure).__name__}") from None
+
+
+def _parts(content: bytes) -> tuple[dict[str, Any], bytes]:
+    """Return a file's envelope, and what is behind it."""
     line, newline, rest = content.partition(b"\n")
     if not newline:
         raise ValueError("the envelope is not whole")
-    try:
-        envelope: dict[str, Any] = json.loads(line)
-        # A process killed between writing and renaming leaves the reserved room behind the body.
-        body = rest[: envelope["body_bytes"]]
-        is_whole = len(body) == envelope["body_bytes"] and zlib.crc32(body) == envelope["body_crc32"]
-        error, answered_at = envelope["error"], envelope["answered_at"]
-        found = replace(
-            pull,
-            answered_at=datetime.fromisoformat(answered_at) if answered_at else None,
-            request_id=envelope["request_id"],
-            error=error,
-            records=_records(FEEDS[pull.feed], body, is_broken=bool(error)) if is_whole else [],
-            body=body,
-        )
-    except (KeyError, TypeError, NotAnAnswerError) as failure:
-        raise ValueError(f"the envelope is not one: {type(failure).__name__}") from None
-    if not is_whole:
-        raise ValueError("the body is not whole")
-    return found
+    return json.loads(line), rest
+
+
+def _filled(pull: Pull, envelope: dict[str, Any], error: str | None, body: bytes) -> Pull:
+    read = whole_records if error else parse_answer
+    return replace(
+        pull,
+        answered_at=datetime.fromisoformat(envelope["answered_at"]) if envelope["answered_at"] else None,
+        request_id=envelope["request_id"],
+        error=error,
+        records=read(FEEDS[pull.feed], body).records,
+        body=body,
+        record_ids=envelope.get("record_ids"),
+    )

@@ -92,11 +92,8 @@ class Lease:
         while True:
             asked = _now()
             found = self._cell.read()
-            if (
-                found is None
-                or _read(found)["released"]
-                or (found == seen and asked - seen_at >= LEASE_SECONDS)
-            ):
+            is_dead = found == seen and asked - seen_at >= LEASE_SECONDS
+            if found is None or is_dead or _read(found)["released"]:
                 if self._write(found.tag if found else None) and self._has_settled():
                     break
             elif found != seen:
@@ -104,8 +101,8 @@ class Lease:
                 seen, seen_at = found, _now()
             if is_alive and seen is not None and asked - begun >= wait_seconds:
                 raise JournalLockedError(
-                    f"The journal {self._url} is in use by {_describe(seen)}. Records are handed out once, so "
-                    "two must not pull at the same time: wait until the other run has ended, or stop it."
+                    f"The journal {self._url} is in use by {_describe(seen)}. Records are handed out once, "
+                    "so two must not pull at the same time: wait until the other run has ended, or stop it."
                 )
             time.sleep(LEASE_SECONDS / 15)
         self._renewal.start()

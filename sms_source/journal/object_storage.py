@@ -8,17 +8,18 @@ second object beside its intent, which a reader prefers; and the journal is held
 import contextlib
 import functools
 import logging
-from collections.abc import Callable, Iterator
-from typing import Any, TypeVar
+import threading
+from collections.abc import Iterable, Iterator
 
 import fsspec
 from dlt.common.configuration import resolve_configuration
+from dlt.common.configuration.utils import get_resolved_traces
 from dlt.common.storages.configuration import FilesystemConfiguration
 from dlt.common.storages.fsspec_filesystem import fsspec_from_config
 
 from sms_source.errors import JournalError
 from sms_source.journal import lease
-from sms_source.journal.cells import PlainCell, S3Cell, has_conditional_writes
+from sms_source.journal.cells import PlainCell, S3Cell, as_os_error, has_conditional_writes
 from sms_source.journal.lease import Cell, Lease
 from sms_source.settings import MAX_PULL_WORKERS
 
@@ -33,22 +34,19 @@ BULK = 1_000
 READ_TOGETHER = 64
 """Objects that are read side by side: of answers of 40 kB, some megabytes."""
 
-F = TypeVar("F", bound=Callable[..., Any])
+REMEMBERED_BYTES = 32 << 20
+"""Bytes of answers that are remembered until they are archived, instead of read again."""
 
 
-def _as_os_error(method: F) -> F:
-    """Every client library has its own errors; the journal knows `OSError`."""
-
-    @functools.wraps(method)
-    def call(*args: Any, **kwargs: Any) -> Any:
-        try:
-            return method(*args, **kwargs)
-        except OSError:
-            raise
-        except Exception as error:
-            raise OSError(f"{type(error).__name__}: {error}") from error
-
-    return call  # type: ignore[return-value]
+@contextlib.contextmanager
+def _untraced() -> Iterator[None]:
+    """Keep what is resolved, keys among it, out of the trace that dlt writes of a run."""
+    traces = get_resolved_traces()
+    before, traces.logging_enabled = traces.logging_enabled, False
+    try:
+        yield
+    finally:
+        traces.logging_enabled = before
 
 
 class ObjectReservation:
@@ -61,6 +59,7 @@ class ObjectReservation:
     def fill(self, final_path: str, content: bytes) -> None:
         """Write the object of the final name. The announcing one stays: a reader prefers this one."""
         self._storage.write(final_path, content)
+        self._storage.remember(final_path, content)
 
     def discard(self) -> None:
         """Remove the object."""
@@ -79,12 +78,17 @@ class ObjectStorage:
         self.url = url.rstrip("/")
         self._given = file_system
         self._lease: Lease | None = None
+        self._remembered: dict[str, bytes] = {}
+        self._remembered_bytes = 0
+        self._lock = threading.Lock()
 
     @functools.cached_property
     def _files(self) -> fsspec.AbstractFileSystem:
         if self._given is not None:
             return self._given
-        configuration = resolve_configuration(FilesystemConfiguration(bucket_url=self.url), sections=SECTIONS)
+        configuration = FilesystemConfiguration(bucket_url=self.url)
+        with _untraced():
+            configuration = resolve_configuration(configuration, sections=SECTIONS)
         if configuration.protocol in ("s3", "s3a"):  # whose client has ten connections, unless it is told
             options = configuration.kwargs or {}
             pool = {"max_pool_connections": MAX_PULL_WORKERS, **options.get("config_kwargs", {})}
@@ -97,7 +101,7 @@ class ObjectStorage:
                 "pip install 'dlt-tencent-sms[s3]', or fsspec's package for that store."
             ) from None
 
-    @_as_os_error
+    @as_os_error
     def acquire(self, wait_seconds: float = 0.0) -> None:
         """Take the lease."""
         held = Lease(self._cell(), self.url)
@@ -110,7 +114,7 @@ class ObjectStorage:
             self._lease.give_back()
             self._lease = None
 
-    @_as_os_error
+    @as_os_error
     def check_held(self) -> None:
         """Ask the store whether the lease is still this user's."""
         if self._lease is not None:
@@ -122,7 +126,7 @@ class ObjectStorage:
         if has_conditional_writes(self._files, self._path("lease-probe")):
             return S3Cell(self._files, path)
         logger.warning(
-            "The store of the journal %s has no conditional writes, so two runs that begin in the same second "
+            "The store of the journal %s has no conditional writes, so two runs that begin in one second "
             "may not see each other: let whatever starts them start one at a time.",
             self.url,
         )
@@ -131,7 +135,7 @@ class ObjectStorage:
     def _path(self, path: str) -> str:
         return f"{self.url}/{path}"
 
-    @_as_os_error
+    @as_os_error
     def reserve(self, path: str, size: int) -> ObjectReservation:  # noqa: ARG002 - a bucket has room
         """Write an empty object: proves that the store takes the answer, as far as that can be proved."""
         if self._lease is not None:
@@ -139,23 +143,44 @@ class ObjectStorage:
         self._files.pipe_file(self._path(path), b"")
         return ObjectReservation(self, path)
 
-    @_as_os_error
+    @as_os_error
     def write(self, path: str, content: bytes) -> None:
         """Write a whole object."""
         self._files.pipe_file(self._path(path), content)
 
-    @_as_os_error
+    @as_os_error
     def read(self, path: str) -> bytes:
         """Return the object's bytes."""
         return bytes(self._files.cat_file(self._path(path)))
 
-    def read_many(self, paths: list[str]) -> Iterator[bytes | OSError | ValueError]:
+    def remember(self, path: str, content: bytes) -> None:
+        """Have what the store has taken at hand when it is archived, as long as it is not too much."""
+        with self._lock:
+            if self._remembered_bytes + len(content) <= REMEMBERED_BYTES:
+                self._remembered[path] = content
+                self._remembered_bytes += len(content)
+
+    def _forget(self, paths: Iterable[str]) -> None:
+        with self._lock:
+            for path in paths:
+                self._remembered_bytes -= len(self._remembered.pop(path, b""))
+
+    def read_many(self, paths: list[str]) -> Iterator[bytes | OSError]:
         """Yield each object's bytes, or why it can't be read, in the order of the paths."""
         for start in range(0, len(paths), READ_TOGETHER):
-            yield from self._read_together([self._path(p) for p in paths[start : start + READ_TOGETHER]])
+            batch = paths[start : start + READ_TOGETHER]
+            known = {path: self._remembered[path] for path in batch if path in self._remembered}
+            unknown = [path for path in batch if path not in known]
+            found = dict(
+                zip(unknown, self._read_together([self._path(path) for path in unknown]), strict=True)
+            )
+            for path in batch:
+                yield known[path] if path in known else found[path]
 
-    @_as_os_error
+    @as_os_error
     def _read_together(self, paths: list[str]) -> list[bytes | OSError]:
+        if not paths:
+            return []
         keys = [self._files._strip_protocol(path) for path in paths]  # noqa: SLF001
         found = self._files.cat(keys, on_error="return")
         contents: list[bytes | OSError] = []
@@ -166,7 +191,7 @@ class ObjectStorage:
             contents.append(content)
         return contents
 
-    @_as_os_error
+    @as_os_error
     def names(self, folder: str) -> list[str]:
         """Return the names below the prefix, one level deep; the client pages through the listing."""
         try:
@@ -176,18 +201,19 @@ class ObjectStorage:
         names = (str(entry).rstrip("/").rpartition("/")[2] for entry in entries)
         return sorted(name for name in names if name and name != folder.rpartition("/")[2])
 
-    @_as_os_error
+    @as_os_error
     def move(self, path: str, new_path: str) -> None:
         """Copy the object, then remove the old one."""
         self._files.cp_file(self._path(path), self._path(new_path))
         self._files.rm_file(self._path(path))
 
-    @_as_os_error
+    @as_os_error
     def remove(self, paths: list[str]) -> None:
         """Remove objects, those that are there."""
+        self._forget(paths)
         self._remove([self._path(path) for path in paths])
 
-    @_as_os_error
+    @as_os_error
     def remove_folder(self, folder: str, *, only_empty: bool = False) -> None:
         """Remove all below the prefix; an empty prefix does not exist."""
         if not only_empty:

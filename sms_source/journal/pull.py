@@ -18,7 +18,8 @@ class Pull:
     requested_at, answered_at: UTC; `answered_at` is None when no answer came.
     request_id: the API's id of the request; None when no answer told it.
     error: None for an answered pull; otherwise why its outcome is unknown.
-    records: the records handed out, decoded, also those that a broken answer brought whole (see `sms_source.api.answers.Answer`).
+    records: the records handed out, decoded, also those that a broken answer brought whole
+        (see `sms_source.api.answers.Answer`).
     body: of the answer, byte for byte.
     load_id: dlt's id of the package that loaded the pull first; None when it is not known to be loaded.
     channel: how the records came: `queue`, `callback` or `lookup`. Only the first is a pull of the ledger's.

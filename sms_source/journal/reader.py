@@ -3,6 +3,7 @@
 import logging
 import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 
 from sms_source.journal import file_format
@@ -56,7 +57,9 @@ class Reader:
         """
         paths = [f"{FOLDER}/{drain_id}/{names[0]}" for names in files.values()]
         for names, first in zip(files.values(), self._storage.read_many(paths), strict=True):
-            yield self._best(drain_id, names, first)
+            member, pull = self._best(drain_id, names, first)
+            if pull.channel == "queue" or not pull.in_doubt:  # else it can't be read, and was no pull
+                yield member, pull
 
     def bundle(self, path: str) -> Iterator[tuple[Member, Pull]]:
         """Yield the files of a bundle, and their pulls."""
@@ -99,7 +102,11 @@ class Reader:
             except FileNotFoundError:
                 names.remove(name)
             except (OSError, ValueError) as error:
-                if state_of(name) != "intent":
+                if state_of(name) == "intent":
+                    with suppress(ValueError):
+                        torn = content if isinstance(content, bytes) else b""
+                        pull = file_format.decode_torn(parse_name(drain_id, name), torn)
+                else:
                     pull = replace(pull, error=UNREADABLE)
                     self.set_aside(f"{drain_id}/{name}", str(error))
                     names.remove(name)

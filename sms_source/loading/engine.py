@@ -21,6 +21,7 @@ from sms_source.loading import commits, delta_erasure, table_erasure
 from sms_source.loading.destinations import TABLES, Destination, for_source
 from sms_source.loading.extraction import Extraction
 from sms_source.loading.keeping import forget_credentials
+from sms_source.loading.obstacles import refuse_what_is_in_the_way
 from sms_source.loading.resources import resources_of
 from sms_source.loading.tables import Tables
 from sms_source.loading.target import kind_of
@@ -116,6 +117,11 @@ class Engine:
                         counts[table] = int(found[0][0]) if found else 0
         return counts
 
+    def refuse_what_is_in_the_way(self, location: str) -> None:
+        """Look for what would have every load fail. Raises `ConfigurationError` when there is any."""
+        with self.pipeline.destination_client() as client:
+            refuse_what_is_in_the_way(client, self.pipeline.dataset_name, location)
+
     def delete_old(self, before: datetime) -> None:
         """Delete the rows that came before a moment; the ledger stays."""
         self._know_tables()
@@ -129,6 +135,8 @@ class Engine:
         """Create or replace the views; what can't be made is a warning in the log, never a failed load."""
         try:
             self._know_tables()
+            if self.pipeline.default_schema_name is None:
+                return  # nothing was ever loaded
             schema = self.pipeline.default_schema
             tables = {name for name in TABLES if name in schema.tables and schema.get_table_columns(name)}
             with self.pipeline.destination_client() as client:

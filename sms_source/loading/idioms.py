@@ -1,20 +1,19 @@
 """What dlt lets somebody do to a source, and what would lose records here: refused before the first pull."""
 
+from collections.abc import Callable
 from typing import Any
 
 import dlt
+import pyarrow as pa
 from dlt.extract import DltResource, DltSource
-from dlt.extract.items_transform import FilterItem
+from dlt.extract.incremental import Incremental, IncrementalResourceWrapper
+from dlt.extract.items_transform import LimitItem, MapItem, MetricsItem
 
 from sms_source.errors import ConfigurationError
 from sms_source.feeds import FEEDS
 from sms_source.loading.destinations import TABLES
-
-_KEYS = {
-    **{name: {feed.record_id} for name, feed in FEEDS.items()},
-    "pulls": {"pull_id"},
-    "rejected_records": {"pull_id", "position"},
-}
+from sms_source.loading.obstacles import KEYS
+from sms_source.loading.resources import DRAIN
 
 
 def refuse_what_loses_records(source: DltSource, pipeline: dlt.Pipeline) -> None:
@@ -23,24 +22,74 @@ def refuse_what_loses_records(source: DltSource, pipeline: dlt.Pipeline) -> None
     Raises:
         ConfigurationError: something would lose records, or double them. It names what, and what to do.
     """
-    for reason in (
-        _selection(source),
-        *(_hints(name, source.resources[name]) for name in TABLES if name in source.resources),
-        _contract(source),
-        _pipeline(pipeline),
-    ):
-        if reason:
-            raise ConfigurationError(f"{reason} Nothing was pulled.")
+    reason = (
+        _selection(source)
+        or _steps(source)
+        or next(filter(None, (_hints(name, source.resources[name]) for name in TABLES)), None)
+        or _contract(source)
+        or _pipeline(pipeline)
+    )
+    if reason:
+        raise ConfigurationError(f"{reason} Nothing was pulled.")
+    for name, key in KEYS.items():
+        for step in source.resources[name]._pipe.steps:  # noqa: SLF001 - dlt has no public way
+            if isinstance(step, MapItem):
+                _watch(name, step, sorted(key))
 
 
 def _selection(source: DltSource) -> str | None:
     missing = [name for name in TABLES if name not in source.selected_resources]
-    if not missing:
+    if not missing and DRAIN not in source.selected_resources:
         return None
+    if not missing:
+        return (
+            f"The resource {DRAIN} is selected, and is no table: the others share it. Run sms_source() whole."
+        )
     return (
-        f"The tables {', '.join(missing)} are not selected, and a pull fills them all: what is left out would "
-        "be lost, as a record is handed out once. Run sms_source() whole, and select in SQL."
+        f"The tables {', '.join(missing)} are not selected, and a pull fills them all: what is left out "
+        "would be lost, as a record is handed out once. Run sms_source() whole, and select in SQL."
     )
+
+
+def _steps(source: DltSource) -> str | None:
+    """Look at what else rows go through: a map is watched, a limit leaves the rest to the next run."""
+    pipes = {name: source.resources[name]._pipe for name in TABLES}  # noqa: SLF001 - dlt has no public way
+    # Of the resources in a list, the drain is none; it is the parent of each.
+    for name, pipe in ((DRAIN, pipes[TABLES[0]].parent), *pipes.items()):
+        allowed: tuple[type, ...] = (LimitItem, MetricsItem)
+        if name != DRAIN:
+            allowed += (MapItem, IncrementalResourceWrapper)
+        if name in FEEDS:
+            allowed += (Incremental,)
+        for step in pipe.steps[1:]:
+            if not isinstance(step, allowed):
+                return (
+                    f"A step of {name}, {type(step).__name__}, could leave rows out (as a filter does), and "
+                    "each record is handed out once. Filter in SQL instead."
+                )
+    return None
+
+
+def _watch(name: str, step: MapItem, key: list[str]) -> None:
+    """Have a map raise when it leaves out a row or changes a key: then nothing counts as loaded."""
+
+    def watched(function: Callable[..., Any]) -> Callable[..., Any]:
+        def checked(table: pa.Table, *meta: Any) -> Any:
+            result = function(table, *meta)
+            if not isinstance(result, pa.Table) or result.select(key) != table.select(key):
+                raise ConfigurationError(
+                    f"A map on {name} returned other rows than it was given. Each has to be there, with "
+                    f"its {' and '.join(key)}, in an Arrow table. Nothing is lost: without that map, the "
+                    "next run loads what was pulled."
+                )
+            return result
+
+        return checked
+
+    if step._f_meta is not None:  # noqa: SLF001 - as above
+        step._f_meta = watched(step._f_meta)  # noqa: SLF001
+    else:
+        step._f = watched(step._f)  # noqa: SLF001
 
 
 def _hints(name: str, resource: DltResource) -> str | None:
@@ -55,24 +104,28 @@ def _hints(name: str, resource: DltResource) -> str | None:
     own = _keys(name, schema)
     if own:
         return f"The primary_key of {name} is {own}: rows would replace each other. Leave it to sms_source."
+    for hint in ("merge_key", "hard_delete"):
+        if columns := [column for column, hints in schema["columns"].items() if hints.get(hint)]:
+            return (
+                f"The {hint} {', '.join(columns)} of {name} would have a load delete rows that "
+                "nothing brings again. Leave it out."
+            )
     strict = [
         column
         for column, hints in schema["columns"].items()
-        if hints.get("nullable") is False and not hints.get("primary_key")
+        if hints.get("nullable") is False and not hints.get("primary_key") and not column.startswith("_dlt")
     ]
     if strict:
         return (
             f"The columns {', '.join(strict)} of {name} are not nullable: one record without them would stop "
             "every later run. Leave them nullable."
         )
-    if any(isinstance(step, FilterItem) for step in resource._pipe.steps):  # noqa: SLF001 - dlt has no public way
-        return f"A filter on {name} would lose records, as each is handed out once. Filter in SQL instead."
     return None
 
 
 def _keys(name: str, schema: Any) -> str | None:
     keys = {column for column, hints in schema["columns"].items() if hints.get("primary_key")}
-    return None if keys == _KEYS[name] else ", ".join(sorted(keys)) or "none"
+    return None if keys == KEYS[name] else ", ".join(sorted(keys)) or "none"
 
 
 def _contract(source: DltSource) -> str | None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import threading
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from dlt.common.configuration import resolve_configuration
@@ -126,6 +127,11 @@ class Loader:
         self._engine = None
 
     @property
+    def options(self) -> SmsSourceConfiguration:
+        """Of the source, resolved."""
+        return self._options
+
+    @property
     def at_risk(self) -> int:
         """The largest number of records that would be lost if the process ended now."""
         return self._round.in_flight * self._options.pull_limit if self._round else 0
@@ -162,6 +168,15 @@ class Loader:
                 raise
             summary.newest_ever = journal.identity.newest_reply
         return summary
+
+    @contextmanager
+    def held(self) -> Iterator[tuple[Journal, Engine]]:
+        """Hold the journal, claimed, and the dlt pipeline, for something else than a round."""
+        journal = open_journal(self._options)
+        with as_found(), journal:
+            target = target_of(self._destination, journal.identity.journal_id)
+            journal.claim(owner_of(target, self._pipeline, self._dataset))
+            yield journal, self._engine or self._make_engine(target, journal)
 
     def _make_engine(self, target: AnyDestination, journal: Journal) -> Engine:
         from sms_source.loading.engine import Engine  # a quiet round does without Arrow

@@ -83,6 +83,8 @@ class Round:
             is_quiet = is_known and not is_first and not self._unloaded() and not drain.begin()
             if is_quiet and not self._is_retention_due():
                 return
+            if is_first:
+                self._engine().refuse_what_is_in_the_way(self._owner.location)
             self._settle()
             self._give_again_what_is_missing()
             self._load_items(self._unloaded())

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Iterable, Iterator
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Optional, Union
+from typing import Any, Union
 
 import dlt
 from dlt.common.configuration.container import Container
@@ -41,8 +41,8 @@ def sms_source(
     journal_url: str = settings.JOURNAL_URL,
     journal_retention_days: float = settings.JOURNAL_RETENTION_DAYS,
     journal_encryption_key: Union[str, list[str], None] = None,
-    pseudonym_key: Optional[dlt.TSecretStrValue] = None,
-    tables_retention_days: Optional[float] = None,
+    pseudonym_key: dlt.TSecretStrValue | None = None,
+    tables_retention_days: float | None = None,
     pulls_per_second: int = settings.MAX_PULLS_PER_SECOND,
     pull_workers: int = settings.PULL_WORKERS,
     pull_limit: int = settings.MAX_PULL_LIMIT,

@@ -56,6 +56,11 @@ class Summary:
         return max((report.newest for report in self.reports if report.newest), default=None)
 
     @property
+    def failures(self) -> list[Exception]:
+        """What ended the drains of queues before they were empty."""
+        return [failure for report in self.reports for failure in report.failures]
+
+    @property
     def seconds(self) -> float:
         """Since the run began."""
         return time.monotonic() - self.started_at
@@ -69,7 +74,7 @@ class Summary:
     @property
     def is_notable(self) -> bool:
         """Whether there was anything but empty queues."""
-        return bool(self.total("pulls")) or any(report.failures for report in self.reports)
+        return bool(self.total("pulls") or self.failures)
 
     def after(self, earlier: "Summary") -> "Summary":
         """This run and an earlier one as one."""
@@ -77,8 +82,8 @@ class Summary:
 
     def raise_for_failure(self) -> None:
         """Raises what ended the drain of an application, if anything did."""
-        if failures := [failure for report in self.reports for failure in report.failures]:
-            raise decisive(failures)
+        if self.failures:
+            raise decisive(self.failures)
 
     def as_dict(self) -> dict[str, Any]:
         """The summary as JSON can hold it: for a monitor, or the next task of a workflow.
@@ -134,11 +139,11 @@ class Summary:
             yield f"  pulls         {self.total('pulls'):,} in the ledger, of {requests} ({rate})"
             if self.new_rows is not None:
                 grown = ", ".join(f"{count:,} in {name}" for name, count in self.new_rows.items())
-                yield f"  new rows      {grown}; the others were there"
+                yield f"  new rows      {grown}; what else was given again was there"
         if in_doubt := self.total("in_doubt"):
             yield (
                 f"  WARNING: {_count(in_doubt, 'pull')} in doubt, "
-                f"at most {self.total('at_risk'):,} replies lost: "
+                f"at most {self.total('at_risk'):,} records lost: "
                 f"select * from {dataset}.pulls where outcome = 'in_doubt'"
             )
         if rejected := self.total("rejected"):

@@ -228,7 +228,7 @@ def _table(
 
 
 def _known(name: str) -> str | None:
-    """Return an application or a region; None for `-`, which stands in a file's name where it is not known."""
+    """Return an application or a region; None for `-`, which stands in a name where it is not known."""
     return None if name == "-" else name
 
 

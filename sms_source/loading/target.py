@@ -11,6 +11,7 @@ import dlt
 from dlt.common.destination import AnyDestination, Destination
 from dlt.common.destination.client import DestinationClientDwhConfiguration
 from dlt.common.storages.configuration import WithLocalFiles
+from dlt.destinations.impl.duckdb.exceptions import InvalidInMemoryDuckdbCredentials
 
 from sms_source.errors import ConfigurationError
 from sms_source.journal.identity import Owner
@@ -24,7 +25,7 @@ def target_of(destination: str | AnyDestination, journal_id: str) -> AnyDestinat
     """Return dlt's destination, set up for this job; one that is given is copied.
 
     Its files are in the current directory, and not where a pipeline of this name ran first, as dlt has it.
-    Its merges are staged in a dataset of this journal's alone: dlt's would be shared by all jobs of a dataset,
+    Its merges are staged in a dataset of this journal's alone: dlt's would be that of all jobs of a dataset,
     and two loads at once lose and double rows. And they are one transaction.
 
     Raises:
@@ -66,8 +67,11 @@ def database_of(target: AnyDestination, pipeline_name: str, dataset_name: str) -
     configuration.pipeline_name = pipeline_name
     configuration.dataset_name = dataset_name
     configuration.destination_type = target.destination_type
-    resolved: Any = target.configuration(configuration)
-    database = str(resolved.credentials.database)
+    try:
+        resolved: Any = target.configuration(configuration)
+        database = str(resolved.credentials.database)
+    except InvalidInMemoryDuckdbCredentials:
+        database = ":memory:"
     if database in (":memory:", ":pipeline:"):
         raise ConfigurationError(
             f"The DuckDB database is {database!r}, which is gone after the run; expected a file: set "

@@ -13,7 +13,7 @@ def whereabouts(journal: Journal) -> str:
         )
     if journal.spill.is_in_use():
         return (
-            f"What was pulled is safe, in {journal.spill.root} and in the journal {journal.url}; the next run "
-            "loads it once."
+            f"What was pulled is safe, in {journal.spill.root} and in the journal {journal.url}; the next "
+            "run loads it once."
         )
     return f"What was pulled is safe in the journal {journal.url}; the next run loads it once."

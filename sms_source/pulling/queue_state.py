@@ -64,14 +64,14 @@ class QueueState:
             self.failures += 1
             self._not_executed += isinstance(error, NotExecutedError)
             self._in_doubt += isinstance(error, InDoubtError)
-            self.resume_at = time.monotonic() + _backoff(self._not_executed + self._in_doubt)
+            self.resume_at = time.monotonic() + backoff(self._not_executed + self._in_doubt)
         is_refused = not isinstance(error, (NotExecutedError, InDoubtError))
         is_last = is_refused or self._not_executed >= MAX_NOT_EXECUTED or self._in_doubt >= MAX_IN_DOUBT
         self.done = self.done or is_last
         return is_last
 
 
-def _backoff(failures: int) -> float:
+def backoff(failures: int) -> float:
     """Return seconds to wait after so many failures in a row: doubling, with jitter."""
     pause: float = min(BACKOFF_SECONDS * 2 ** (failures - 1), LONGEST_BACKOFF_SECONDS)
     return pause * random.uniform(0.5, 1.0)

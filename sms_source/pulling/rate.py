@@ -1,4 +1,8 @@
-"""The account's rate: never more than so many requests in any second, whoever asks for them."""
+"""The account's rate: never more than so many requests in any second, whoever asks for them.
+
+Another program may use the same quota, so that the API refuses requests all the same: then it is gone halfway
+with, and the full rate is tried again step by step.
+"""
 
 import functools
 import logging
@@ -13,6 +17,9 @@ logger = logging.getLogger(__name__)
 
 GUARD_SECONDS = 0.02
 """Added to the second, for what a request's way to the server may take longer than another's."""
+
+RAISED_AFTER_SECONDS = 2.0
+"""After a refusal, and after each step back to the full rate, until the next step of a request a second."""
 
 SPREAD = 0.8
 """Of a second, over which its requests are spread: of a burst, a machine that dies would lose more."""
@@ -37,7 +44,8 @@ class RateLimiter:
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        self._per_second = per_second
+        self._most = self._per_second = per_second
+        self._raise_at = 0.0
         self._sent: deque[float] = deque(maxlen=per_second)
         self._unused = 0
         self._next = clock()
@@ -52,6 +60,9 @@ class RateLimiter:
             while not is_over():
                 with self._lock:
                     now = self._clock()
+                    if self._per_second < self._most and now >= self._raise_at:
+                        self._per_second += 1
+                        self._raise_at = now + RAISED_AFTER_SECONDS
                     pause = max(self._next - now, self._pause(now))
                     if pause <= 0:
                         self._unused += 1
@@ -65,6 +76,16 @@ class RateLimiter:
         with self._lock:
             self._unused -= 1
             self._sent.append(self._clock())
+
+    def slow_down(self) -> None:
+        """Note that the API refused a request for its rate: go at half of it for now."""
+        with self._lock:
+            now = self._clock()
+            if (
+                now >= self._raise_at - RAISED_AFTER_SECONDS / 2
+            ):  # those in flight together are refused together
+                self._per_second = max(1, self._per_second // 2)
+                self._raise_at = now + RAISED_AFTER_SECONDS
 
     def _pause(self, now: float) -> float:
         """Seconds until fewer requests than the rate are within a second."""

@@ -109,12 +109,10 @@ def export_csv(pipeline: dlt.Pipeline, view: str, stream: TextIO) -> int:
                 f"The dataset {warehouse.dataset!r} has no view {view!r}: it has {there}."
             )
         writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(warehouse.columns(view))
         count = 0
-        columns = warehouse.columns(view)
-        writer.writerow(columns)
-        for rows in warehouse.chunks("select * from {" + view + "}"):  # noqa: S608 - one that is there
-            writer.writerows([_cell(row[column]) for column in columns] for row in rows)
-            count += len(rows)
+        for count, row in enumerate(warehouse.stream(view), start=1):  # noqa: B007 - the last one is the number
+            writer.writerow(map(_cell, row))
         return count
 
 

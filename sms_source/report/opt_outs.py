@@ -32,27 +32,36 @@ class OptOuts:
     newest_due: list[Row]
 
 
+_OPT_OUTS = """
+with opt_outs as materialized (
+  select
+    sms_sdk_app_id, sign_name, phone_number, country_code, opted_out_at, reply_content, rule, honour_by,
+    blocked_by_tencent as blocked, honour_by > %s as ahead,
+    cast(opted_out_at at time zone %s as date) as day, cast(null as bigint) as people
+  from {opt_outs}
+)
+(select * from opt_outs where ahead and not blocked
+order by honour_by, phone_number, sign_name, sms_sdk_app_id limit %s)
+union all
+(select * from opt_outs where not ahead and not blocked
+order by honour_by desc, phone_number, sign_name, sms_sdk_app_id limit %s)
+union all
+select null, null, null, null, null, null, null, min(honour_by), blocked, ahead, day, count(*)
+from opt_outs group by blocked, ahead, day
+"""
+"""In one pass, as the view is a costly one: the people who are listed, then how many there are a day."""
+
+
 def read_opt_outs(warehouse: Warehouse, period: Period) -> OptOuts:
     """What `opt_outs` says, and what is still to honour of it."""
-    groups = warehouse.rows(
-        "select blocked_by_tencent as blocked, honour_by > %s as ahead, "
-        "cast(opted_out_at at time zone %s as date) as day, count(*) as people, min(honour_by) as soonest "
-        "from {opt_outs} group by 1, 2, 3",
-        *(period.now, str(period.zone)),
-    )
+    rows = warehouse.rows(_OPT_OUTS, period.now, str(period.zone), PEOPLE, PEOPLE)
+    people = [row for row in rows if row["people"] is None]
+    groups = [row for row in rows if row["people"] is not None]
     ahead = [row for row in groups if row["ahead"] and not row["blocked"]]
     a_day = dict.fromkeys(period.dates, 0)
     for row in groups:
         if row["day"] in a_day:
             a_day[row["day"]] += row["people"]
-    # The nearest to now on either side: of deadlines ahead the soonest, of those over the newest.
-    nearest = warehouse.rows(
-        "select * from ("
-        "select *, honour_by > %s as ahead, row_number() over (partition by honour_by > %s "
-        "order by abs(extract(epoch from honour_by - %s)), phone_number, sign_name, sms_sdk_app_id) as place "
-        "from {opt_outs} where not blocked_by_tencent) as nearest where place <= %s order by place",
-        *(period.now, period.now, period.now, PEOPLE),
-    )
     total = sum(row["people"] for row in groups)
     blocked = sum(row["people"] for row in groups if row["blocked"])
     count_ahead = sum(row["people"] for row in ahead)
@@ -61,11 +70,13 @@ def read_opt_outs(warehouse: Warehouse, period: Period) -> OptOuts:
         blocked=blocked,
         ahead=count_ahead,
         due=total - blocked - count_ahead,
-        soonest=min((row["soonest"] for row in ahead), default=None),
+        soonest=min((row["honour_by"] for row in ahead), default=None),
         recent=sum(a_day.values()),
         a_day=a_day,
-        next_deadlines=[row for row in nearest if row["ahead"]],
-        newest_due=[row for row in nearest if not row["ahead"]],
+        next_deadlines=sorted((row for row in people if row["ahead"]), key=lambda row: row["honour_by"]),
+        newest_due=sorted(
+            (row for row in people if not row["ahead"]), key=lambda row: row["honour_by"], reverse=True
+        ),
     )
 
 

@@ -154,7 +154,7 @@ def _busiest_day(replies: Replies, period: Period, language: Language) -> str:
         return language.gettext("None came in this period.")
     day, most = max(replies.a_day.items(), key=lambda item: (item[1], item[0]))
     sentences = [
-        "The most, %(most)s, came on %(day)s, and %(average)s a day on average.",
+        "%(average)s a day on average; most, %(most)s, on %(day)s.",
         "Days are of the time zone %(zone)s.",
     ]
     values = {

@@ -1,7 +1,7 @@
 """The warehouse, opened to be read: which relations the dataset has, and the rows of a query."""
 
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,9 @@ from sms_source.errors import ConfigurationError, SmsSourceError
 Row = Mapping[str, Any]
 """Of a query's result, by column."""
 
-MEMORY = "640MB"
+CHUNK = 10_000
+"""Rows that are fetched at once."""
+MEMORY = "512MB"
 """What DuckDB may take for a query, beside the program itself; what needs more goes to a disk."""
 
 
@@ -50,7 +52,23 @@ class Warehouse:
                 `%s` for a value.
             values: in the order of their places.
         """
-        return [row for chunk in self.chunks(sql, *values) for row in chunk]
+        with self._client.execute_query(sql.format_map(_Names(self._client)), *values) as cursor:
+            columns = [column[0] for column in cursor.description or ()]
+            return [dict(zip(columns, row, strict=True)) for row in cursor.fetchall()]
+
+    def stream(self, relation: str) -> Iterator[Sequence[Any]]:
+        """All rows of a relation, in constant memory."""
+        query = f"select * from {self._client.make_qualified_table_name(relation)}"  # noqa: S608 - quoted
+        if self._client.capabilities.sqlglot_dialect != "postgres":
+            with self._client.execute_query(query) as cursor:
+                while rows := cursor.fetchmany(CHUNK):
+                    yield from rows
+            return
+        # PostgreSQL's driver would fetch all rows at once.
+        with self._client.begin_transaction():
+            self._client.execute_sql(f"declare streamed no scroll cursor for {query}")
+            while fetched := self._client.execute_sql(f"fetch {CHUNK} from streamed"):
+                yield from fetched
 
     def columns(self, relation: str) -> list[str]:
         """The columns of a relation, in their order."""
@@ -65,13 +83,6 @@ class Warehouse:
     def row(self, sql: str, *values: Any) -> Row:
         """The only row of a query."""
         return self.rows(sql, *values)[0]
-
-    def chunks(self, sql: str, *values: Any, size: int = 10_000) -> Iterator[list[Row]]:
-        """The rows of a query, so many at a time."""
-        with self._client.execute_query(sql.format_map(_Names(self._client)), *values) as cursor:
-            columns = [column[0] for column in cursor.description or ()]
-            while rows := cursor.fetchmany(size):
-                yield [dict(zip(columns, row, strict=True)) for row in rows]
 
 
 class _Names(dict[str, str]):

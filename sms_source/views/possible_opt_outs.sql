@@ -4,42 +4,45 @@
 --
 -- phrase: what was found in the text, the longest where several are; letters' case, spaces and punctuation aside
 with texts as (
-  select distinct reply_content from sms.unique_replies where reply_content is not null
+  select
+    replies.reply_id, replies.sms_sdk_app_id, replies.sign_name, replies.phone_number, replies.reply_time,
+    replies.reply_content,
+    translate(
+      lower(replies.reply_content),
+      ' ''’‘`´"“”.,;:!?…-_*()~，。；：！？、（）～' || chr(9) || chr(10) || chr(13),
+      ''
+    ) as squeezed
+  from sms.unique_replies as replies
+  left join sms.opt_out_words as words
+    on words.word = replies.keyword
+    and (words.country_code is null or words.country_code = replies.country_code)
+  where words.word is null
+    -- Each phrase has one of these: a first look, which spares most texts the search for each phrase.
+    and regexp_matches(
+      lower(replies.reply_content),
+      'stop|unsub|subscri|opt|remov|take|delete|do.{0,2}not|don.{0,2}t|quit|cease|no.{0,2}more|no.{0,2}longer|alone|lose|revoke|withdraw|never|[发發订訂收扰擾停消联聯我蔽]'
+    )
 ),
 found as (
-  select texts.reply_content, phrases.phrase
-  from (
-    select
-      reply_content,
-      translate(lower(reply_content), ' ''’‘`´"“”.,;:!?…-_*()~，。；：！？、（）～' || chr(9) || chr(10) || chr(13), '') as squeezed
-    from texts
-  ) as texts
+  select
+    texts.*,
+    phrases.phrase,
+    row_number() over (
+      partition by texts.reply_id order by length(phrases.phrase) desc, phrases.phrase
+    ) as position
+  from texts
   join (
-    select phrase, translate(phrase, ' ''', '') as squeezed
+    select phrase, translate(phrase, ' ', '') as squeezed
     from read_csv('opt_out_phrases.csv', all_varchar = true) as phrases
   ) as phrases
     on strpos(texts.squeezed, phrases.squeezed) > 0
-  qualify row_number() over (
-    partition by texts.reply_content order by length(phrases.phrase) desc, phrases.phrase
-  ) = 1
 )
-select
-  replies.reply_id,
-  replies.sms_sdk_app_id,
-  replies.sign_name,
-  replies.phone_number,
-  replies.reply_time,
-  replies.reply_content,
-  found.phrase
-from sms.unique_replies as replies
-join found on found.reply_content = replies.reply_content
-left join sms.opt_out_words as words
-  on words.word = replies.keyword
-  and (words.country_code is null or words.country_code = replies.country_code)
-where words.word is null and not exists (
+select reply_id, sms_sdk_app_id, sign_name, phone_number, reply_time, reply_content, phrase
+from found
+where position = 1 and not exists (
   select 1
   from sms.opt_outs as opt_outs
-  where opt_outs.phone_number = replies.phone_number
-    and opt_outs.sms_sdk_app_id is not distinct from replies.sms_sdk_app_id
-    and opt_outs.sign_name is not distinct from replies.sign_name
+  where opt_outs.phone_number = found.phone_number
+    and opt_outs.sms_sdk_app_id is not distinct from found.sms_sdk_app_id
+    and opt_outs.sign_name is not distinct from found.sign_name
 )

@@ -8,26 +8,28 @@
 -- median_response_seconds: of these replies
 -- opted_out: people with an opt-out keyword among these replies
 with answered as (
-  select
-    attributions.receipt_id,
-    attributions.response_seconds,
-    replies.phone_number,
-    words.meaning
+  select attributions.receipt_id, attributions.response_seconds, opt_outs.reply_id as opt_out_id
   from sms.reply_attributions as attributions
-  join sms.unique_replies as replies on replies.reply_id = attributions.reply_id
-  left join sms.opt_out_words as words
-    on words.word = replies.keyword
-    and (words.country_code is null or words.country_code = replies.country_code)
+  left join (
+    select replies.reply_id
+    from sms.unique_replies as replies
+    join sms.opt_out_words as words
+      on words.word = replies.keyword
+      and (words.country_code is null or words.country_code = replies.country_code)
+    where words.meaning = 'opt_out'
+  ) as opt_outs
+    on opt_outs.reply_id = attributions.reply_id
 )
 select
   cast(receipts.user_receive_time at time zone 'UTC' as date) as day,
   receipts.sms_sdk_app_id,
   receipts.session_context,
   count(distinct receipts.phone_number) as delivered,
-  count(distinct answered.phone_number) as replied,
-  cast(count(distinct answered.phone_number) as double) / count(distinct receipts.phone_number) as reply_rate,
+  count(distinct case when answered.receipt_id is not null then receipts.phone_number end) as replied,
+  cast(count(distinct case when answered.receipt_id is not null then receipts.phone_number end) as double)
+    / count(distinct receipts.phone_number) as reply_rate,
   median(answered.response_seconds) as median_response_seconds,
-  count(distinct case when answered.meaning = 'opt_out' then answered.phone_number end) as opted_out
+  count(distinct case when answered.opt_out_id is not null then receipts.phone_number end) as opted_out
 from sms.unique_receipts as receipts
 left join answered on answered.receipt_id = receipts.receipt_id
 where receipts.report_status = 'SUCCESS'

@@ -26,12 +26,18 @@ where channel in ('callback', 'lookup') and receipt_id not in (
         receipts.receipt_id, receipts.channel,
         contested.app, contested.phone_number, contested.time,
         contested.serial, contested.status, contested.description,
-        row_number() over (
-          partition by
-            contested.app, contested.phone_number, contested.time,
-            contested.serial, contested.status, contested.description, receipts.channel
-          order by receipts.pulled_at, receipts.receipt_id
-        ) as copy
+        -- A looked-up record's id says which of equal ones it is: others of them may not have been looked up.
+        case
+          when regexp_matches(receipts.receipt_id, '^lookup/[0-9a-f]{32}/[1-9][0-9]{0,8}$')
+          then cast(split_part(receipts.receipt_id, '/', 3) as bigint)
+          else
+            row_number() over (
+              partition by
+                contested.app, contested.phone_number, contested.time,
+                contested.serial, contested.status, contested.description, receipts.channel
+              order by receipts.pulled_at, receipts.receipt_id
+            )
+        end as copy
       from sms.receipts as receipts
       join (
         -- What more than one channel brought: nothing, as a rule, and then nothing above is computed.

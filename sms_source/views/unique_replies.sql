@@ -27,12 +27,18 @@ where channel in ('callback', 'lookup') and reply_id not in (
         replies.reply_id, replies.channel,
         contested.app, contested.phone_number, contested.reply_time,
         contested.content, contested.sign, contested.extend,
-        row_number() over (
-          partition by
-            contested.app, contested.phone_number, contested.reply_time,
-            contested.content, contested.sign, contested.extend, replies.channel
-          order by replies.pulled_at, replies.reply_id
-        ) as copy
+        -- A looked-up record's id says which of equal ones it is: others of them may not have been looked up.
+        case
+          when regexp_matches(replies.reply_id, '^lookup/[0-9a-f]{32}/[1-9][0-9]{0,8}$')
+          then cast(split_part(replies.reply_id, '/', 3) as bigint)
+          else
+            row_number() over (
+              partition by
+                contested.app, contested.phone_number, contested.reply_time,
+                contested.content, contested.sign, contested.extend, replies.channel
+              order by replies.pulled_at, replies.reply_id
+            )
+        end as copy
       from sms.replies as replies
       join (
         -- The contents that more than one channel brought: none, as a rule, and then nothing above is computed.

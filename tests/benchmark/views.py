@@ -3,9 +3,9 @@
 python -m tests.benchmark.views [--rows 10000000] [--threads 2] [--database FILE]
 
 The rows are made in SQL, the same each time: 90 days, 2 applications, 30 campaigns and half as many people as
-rows. A fifth of the replies are opt-outs, half are one of some short answers, the rest is prose that is different
-each time. The time of a view is that of its whole result into a temporary table; the CPU's beside it says what
-a busy machine adds.
+rows. A fifth of the replies are opt-outs, half are one of some short answers, the rest is prose that is
+different each time. The time of a view is that of its whole result into a temporary table; the CPU's beside
+it says what a busy machine adds.
 """
 
 import argparse

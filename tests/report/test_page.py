@@ -211,8 +211,8 @@ def test_opt_outs_come_by_their_deadlines(reported: Report) -> None:
 def test_days_are_those_of_the_time_zone(reported: Report) -> None:
     """A reply at 23:30 UTC was written tomorrow in Shanghai."""
     source = reported(replies=[data.a_reply(ago=timedelta(hours=10))])
-    assert "came on Thu 2 Jul" in source.page()
-    assert "came on Fri 3 Jul" in source.page(time_zone="Asia/Shanghai")
+    assert "most, 1, on Thu 2 Jul" in source.page()
+    assert "most, 1, on Fri 3 Jul" in source.page(time_zone="Asia/Shanghai")
 
 
 def test_a_period_has_whole_days(reported: Report) -> None:

@@ -74,7 +74,10 @@ def test_a_text_is_masked_and_tamed(text: str, shown: str) -> None:
 
 def sentences() -> set[str]:
     """Every sentence that the page can have, as the template and the modules around it have them."""
-    template = files("sms_source.report").joinpath("page.html").read_text(encoding="utf-8")
+    folder = files("sms_source.report")
+    template = "".join(
+        folder.joinpath(name).read_text(encoding="utf-8") for name in ("macros.html", "page.html")
+    )
     environment = Environment(extensions=["jinja2.ext.i18n"], autoescape=True)
     found = {
         message if isinstance(message, str) else message[1]

@@ -1,5 +1,6 @@
 """A local S3 server in its own process, and the main job with its journal there."""
 
+import secrets
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -7,10 +8,14 @@ from collections.abc import Iterator
 import pytest
 import s3fs
 
+from sms_source.journal import lease
 from sms_source.simulator import SimulatorProcess
 from tests.s3.proxy import Proxy
 
 BUCKET = "journals"
+KEY_ID = "AKIDOFTHEJOURNALSSTORE"
+SECRET_KEY = "the/secret+key/of/the/journals/store"
+CREDENTIALS = "SOURCES__SMS_SOURCE__JOURNAL__CREDENTIALS__"
 
 
 class S3Server:
@@ -30,11 +35,15 @@ class S3Server:
     def files(self) -> s3fs.S3FileSystem:
         """A client of the server that sees what is there now."""
         return s3fs.S3FileSystem(
-            key="k", secret="s", endpoint_url=self.url, use_listings_cache=False, skip_instance_cache=True
+            key=KEY_ID,
+            secret=SECRET_KEY,
+            endpoint_url=self.url,
+            use_listings_cache=False,
+            skip_instance_cache=True,
         )
 
     def stop(self) -> None:
-        """Ends the server, with all that it holds."""
+        """End the server, with all that it holds."""
         self._process.kill()
         self._process.communicate()
 
@@ -50,9 +59,9 @@ sys.stdin.read()
 """
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def s3() -> Iterator[S3Server]:
-    """An S3 server with an empty bucket."""
+    """An S3 server with a bucket."""
     server = S3Server()
     server.files().mkdir(BUCKET)
     yield server
@@ -61,14 +70,19 @@ def s3() -> Iterator[S3Server]:
 
 @pytest.fixture
 def journal_url(s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The URL of a journal in the bucket, with credentials the dlt way in the environment."""
-    url = f"s3://{BUCKET}/sms-{s3.port}"
-    prefix = "SOURCES__SMS_SOURCE__JOURNAL__CREDENTIALS__"
-    monkeypatch.setenv(f"{prefix}AWS_ACCESS_KEY_ID", "k")
-    monkeypatch.setenv(f"{prefix}AWS_SECRET_ACCESS_KEY", "s")
-    monkeypatch.setenv(f"{prefix}ENDPOINT_URL", s3.url)
+    """The URL of a new journal in the bucket, with credentials the dlt way in the environment."""
+    url = f"s3://{BUCKET}/sms-{secrets.token_hex(4)}"
+    monkeypatch.setenv(f"{CREDENTIALS}AWS_ACCESS_KEY_ID", KEY_ID)
+    monkeypatch.setenv(f"{CREDENTIALS}AWS_SECRET_ACCESS_KEY", SECRET_KEY)
+    monkeypatch.setenv(f"{CREDENTIALS}ENDPOINT_URL", s3.url)
     monkeypatch.setenv("SOURCES__SMS_SOURCE__JOURNAL_URL", url)
     return url
+
+
+@pytest.fixture
+def short_lease(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A lease of this process ends soon, so that a test need not wait for it."""
+    monkeypatch.setattr(lease, "LEASE_SECONDS", 3.0)
 
 
 @pytest.fixture
@@ -76,7 +90,7 @@ def proxy(s3: S3Server, journal_url: str, monkeypatch: pytest.MonkeyPatch) -> It
     """A proxy on the job's way to the journal."""
     assert journal_url
     with Proxy(s3.port) as proxy:
-        monkeypatch.setenv("SOURCES__SMS_SOURCE__JOURNAL__CREDENTIALS__ENDPOINT_URL", proxy.url)
+        monkeypatch.setenv(f"{CREDENTIALS}ENDPOINT_URL", proxy.url)
         yield proxy
 
 

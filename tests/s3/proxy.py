@@ -14,6 +14,11 @@ Fault = Literal["unavailable", "cut", "refused"]
 """unavailable: HTTP status 503. cut: the store takes the request, and the connection ends before its answer.
 refused: the connections end, and none can be made."""
 
+Conditions = Literal["kept", "ignored", "refused"]
+"""What the store does with a conditional write: as S3; writes whatever the condition; answers 501."""
+
+_CONDITIONS = ("if-match", "if-none-match")
+
 
 class Proxy:
     """A proxy on a loopback port, a context manager; passes everything on until it is told otherwise.
@@ -22,14 +27,19 @@ class Proxy:
         upstream_port: of the server, on the loopback address.
 
     taken: methods and paths of the requests that the server has seen, in their order.
+    conditional: methods, paths and conditions of those that had one.
+    conditions: what becomes of them.
     delay: seconds before each answer.
     """
 
     def __init__(self, upstream_port: int) -> None:
         self.upstream_port = upstream_port
         self.taken: list[tuple[str, str]] = []
+        self.conditional: list[tuple[str, str, str]] = []
+        self.conditions: Conditions = "kept"
         self.delay = 0.0
         self.connections: set[socket.socket] = set()
+        self.one_by_one = threading.Lock()
         self._lock = threading.Lock()
         self._fault: Fault | None = None
         self._listen(0)
@@ -47,7 +57,7 @@ class Proxy:
     def fail(
         self, fault: Fault, meant: Callable[[str, str], bool], *, after: int = 0, times: int | None = None
     ) -> None:
-        """Fails requests, once so many of them went well; all that follow, or so many.
+        """Fail requests, once so many of them went well; all that follow, or so many.
 
         Args:
             fault: what happens to them.
@@ -59,7 +69,7 @@ class Proxy:
             self._fault, self._meant, self._well, self._left = fault, meant, after, times
 
     def heal(self) -> None:
-        """Fails nothing more."""
+        """Fail nothing more."""
         with self._lock:
             refused = self._fault == "refused" and self._server.fileno() < 0
             self._fault = None
@@ -67,7 +77,7 @@ class Proxy:
             self._listen(self.port)
 
     def fault_of(self, method: str, path: str) -> Fault | None:
-        """What happens to a request; counts it."""
+        """Return what happens to a request; count it."""
         with self._lock:
             if self._fault is None or not self._meant(method, path):
                 return None
@@ -92,6 +102,11 @@ class Proxy:
         self._server.server_close()
         for connection in list(self.connections):
             _end(connection)
+
+
+_NOT_IMPLEMENTED = (
+    b"<Error><Code>NotImplemented</Code><Message>A header is not implemented.</Message></Error>"
+)
 
 
 class _Server(ThreadingHTTPServer):
@@ -130,11 +145,24 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
             return
         time.sleep(proxy.delay)
-        upstream = HTTPConnection("127.0.0.1", proxy.upstream_port)
-        upstream.request(self.command, self.path, body, dict(self.headers))
-        response = upstream.getresponse()
-        content = response.read()
-        upstream.close()
+        headers = dict(self.headers)
+        condition = "".join(
+            f"{name}: {value}" for name, value in headers.items() if name.lower() in _CONDITIONS
+        )
+        if condition:
+            proxy.conditional.append((self.command, self.path, condition))
+        if condition and proxy.conditions == "refused":
+            self._answer(501, {}, _NOT_IMPLEMENTED)
+            return
+        if condition and proxy.conditions == "ignored":
+            headers = {name: value for name, value in headers.items() if name.lower() not in _CONDITIONS}
+        # The server looks at the condition and then writes; a store does both at once.
+        with proxy.one_by_one if condition else contextlib.nullcontext():
+            upstream = HTTPConnection("127.0.0.1", proxy.upstream_port)
+            upstream.request(self.command, self.path, body, headers)
+            response = upstream.getresponse()
+            content = response.read()
+            upstream.close()
         proxy.taken.append((self.command, self.path))
         if fault == "cut":
             self.close_connection = True

@@ -1,8 +1,13 @@
 """A store that fails: no pull goes out whose answer has nowhere to go; nothing is lost or doubled."""
 
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
 import pytest
 
-from sms_source.journal import object_storage
+from sms_source.journal import lease
 from sms_source.simulator import SimulatorProcess
 from tests.conftest import APP, Job, Warehouse, a_reply
 from tests.s3.proxy import Fault, Proxy
@@ -22,7 +27,8 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """The store's client gives up, and a dead holder's lease ends, sooner than they would."""
     options = '{"config_kwargs": {"retries": {"max_attempts": 0}}}'
     monkeypatch.setenv("SOURCES__SMS_SOURCE__JOURNAL__KWARGS", options)
-    monkeypatch.setattr(object_storage, "LEASE_SECONDS", 5.0)
+    monkeypatch.setattr(lease, "LEASE_SECONDS", 5.0)
+    monkeypatch.setenv("SOURCES__SMS_SOURCE__PULL_TIMEOUT", "60")
 
 
 def is_intent(method: str, path: str) -> bool:
@@ -49,7 +55,8 @@ def test_no_pull_goes_out_that_the_store_has_not_taken(
     proxy.fail(fault, is_intent)
     status, _, err = job()
     assert status == 1
-    assert "Pulling has stopped so that no reply is lost" in err
+    # A store that is gone can't take in either what was loaded before.
+    assert ("could not be archived in" if fault == "refused" else "Nothing more was pulled") in err
     assert configured.stats().pulls == 0
 
     proxy.heal()
@@ -67,7 +74,8 @@ def test_a_store_that_fails_between_pulls_stops_them(
     proxy.fail(fault, is_intent, after=20)
     status, _, err = job()
     assert status == 1
-    assert "Pulling has stopped so that no reply is lost" in err
+    # A store that is gone can't take in either what was loaded before.
+    assert ("could not be archived in" if fault == "refused" else "Nothing more was pulled") in err
     assert 0 < configured.stats().pulls <= 20
     assert len(warehouse.contents()) == configured.stats().handed_out
 
@@ -86,12 +94,60 @@ def test_an_answer_that_the_store_does_not_take_is_loaded_from_memory(
     proxy.fail(fault, is_answer, after=5)
     status, _, err = job()
     assert status == 1
-    assert "Pulling has stopped so that no reply is lost" in err
+    assert "What was loaded could not be archived in the journal" in err
+    assert "/spill and in the journal s3://" in err
     assert len(warehouse.contents()) == configured.stats().handed_out > 500
 
     proxy.heal()
     assert job()[0] == 0
     assert warehouse.contents() == REPLIES
+
+
+@pytest.fixture
+def warehouse_is_away(
+    configured_with_s3: SimulatorProcess, warehouse: Warehouse, job: Job
+) -> Iterator[Callable[[], object]]:
+    """Somebody holds the database open, which the job knows to be whole, until they are told to end."""
+    assert job()[0] == 0
+    hold = "import sys, duckdb; held = duckdb.connect(sys.argv[1]); print(flush=True); sys.stdin.read()"
+    holder = subprocess.Popen(
+        [sys.executable, "-c", hold, str(warehouse.database)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert holder.stdout is not None
+    holder.stdout.readline()
+    yield holder.communicate
+    holder.kill()
+    holder.communicate()
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("fault", FAULTS)
+def test_answers_that_have_neither_store_nor_warehouse_are_kept_beside(
+    fault: Fault,
+    configured: SimulatorProcess,
+    proxy: Proxy,
+    job: Job,
+    warehouse: Warehouse,
+    warehouse_is_away: Callable[[], object],
+    tmp_path: Path,
+) -> None:
+    """In files of this machine, which the next run takes into the journal: the message says so, and where."""
+    later = [f"later {text}" for text in REPLIES]
+    configured.enqueue(APP, [a_reply(text) for text in later])
+    configured.configure(latency=0.05)
+    proxy.fail(fault, is_answer, after=5)
+    status, _, err = job()
+    assert status == 1
+    kept = list(tmp_path.rglob("spill/drains/*/*.answer"))
+    assert len(kept) > 0
+    assert str(kept[0].parents[2]) in err
+
+    proxy.heal()
+    warehouse_is_away()
+    assert job()[0] == 0
+    assert warehouse.contents() == REPLIES + later
+    assert warehouse.query("select count(*) from sms.pulls where outcome = 'in_doubt'") == [(0,)]
+    assert list(tmp_path.rglob("spill/drains/*/*")) == []
 
 
 @pytest.mark.parametrize("fault", ["unavailable", "cut"])

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import dlt.destinations
 import pytest
@@ -36,13 +37,15 @@ class Databases:
         self._count += 1
         folder = self._folder / str(self._count)
         folder.mkdir()
+        destination: Any
+        as_it_is: Any = {"enable_dataset_name_normalization": False}
         if self.kind == "duckdb":
-            return Warehouse(
-                dlt.destinations.duckdb(str(folder / "test.duckdb")), *tables, dataset=dataset, folder=folder
-            )
-        server: PostgresServer = self._request.getfixturevalue("server")
-        server.create_database()
-        return Warehouse(dlt.destinations.postgres(server.url), *tables, dataset=dataset, folder=folder)
+            destination = dlt.destinations.duckdb(str(folder / "test.duckdb"), **as_it_is)
+        else:
+            server: PostgresServer = self._request.getfixturevalue("server")
+            server.create_database()
+            destination = dlt.destinations.postgres(server.url, **as_it_is)
+        return Warehouse(destination, *tables, dataset=dataset, folder=folder)
 
 
 @pytest.fixture(scope="module", params=DATABASES)

@@ -4,7 +4,7 @@ import csv
 import statistics
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from datetime import date, datetime, timedelta, timezone
+from datetime import date, datetime, timedelta, timezone, tzinfo
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -13,10 +13,13 @@ from tests.views.warehouse import Row
 
 DATA = Path(__file__).resolve().parents[2] / "sms_source" / "views"
 
-EVERYWHERE = set("STOP QUIT END REVOKE OPTOUT CANCEL UNSUBSCRIBE STOPALL ARRET REMOVE TD 退订 T退订".split())
-MAINLAND = set("T N QX 0000 R".split())
+EVERYWHERE = {
+    *("STOP", "QUIT", "END", "REVOKE", "OPTOUT", "CANCEL", "UNSUBSCRIBE", "STOPALL", "ARRET", "REMOVE"),
+    *("TD", "退订", "T退订"),
+}
+MAINLAND = {"T", "N", "QX", "0000", "R"}
 OPT_IN = {"START", "UNSTOP", "OPTIN"}
-BLOCKED = set("T N TD 退订 T退订 QX 0000".split())
+BLOCKED = {"T", "N", "TD", "退订", "T退订", "QX", "0000"}
 CHANNELS = ("queue", "callback", "lookup")
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 
@@ -29,7 +32,7 @@ class Data(NamedTuple):
     replies: Sequence[Row]
     receipts: Sequence[Row] = ()
     pulls: Sequence[Row] = ()
-    zone: timezone = timezone.utc
+    zone: tzinfo = timezone.utc
 
 
 def grouped(rows: Iterable[Row], key: Callable[[Row], Key]) -> dict[Key, list[Row]]:
@@ -65,8 +68,10 @@ def unique(rows: Iterable[Row], record_id: str, content: tuple[str, ...]) -> lis
     for copies in grouped(rows, lambda row: tuple(row[name] or "" for name in content)).values():
         ordered = sorted(copies, key=lambda row: (row["pulled_at"], row[record_id]))
         by_channel = [[row for row in ordered if row["channel"] == channel] for channel in CHANNELS]
-        for number in range(max(map(len, by_channel))):
-            kept.append(next(rows[number] for rows in by_channel if len(rows) > number))
+        kept += [
+            next(rows[number] for rows in by_channel if len(rows) > number)
+            for number in range(max(map(len, by_channel)))
+        ]
     return kept
 
 

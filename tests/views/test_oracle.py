@@ -149,7 +149,7 @@ def comparable(rows: list[tuple[Any, ...]]) -> list[str]:
     return sorted(repr(tuple(map(plain, row))) for row in rows)
 
 
-@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+@settings(deadline=None, max_examples=30, suppress_health_check=[HealthCheck.too_slow])
 @given(st.builds(Data, replies(), receipts(), pulls(), st.just(timezone.utc)))
 def test_each_view_says_what_plain_python_says(warehouse: Warehouse, data: Data) -> None:
     """Equal records, several channels, nulls and the ends of each window included."""

@@ -154,8 +154,13 @@ class Warehouse:
                 *(row[column] for row in rows for column in columns),
             )
 
+    def execute(self, sql: str) -> None:
+        """Something that has no rows."""
+        with self.client() as client:
+            client.execute_sql(sql)
+
     def query(self, sql: str) -> Rows:
-        """Rows of a query, in UTC."""
+        """Rows of a query."""
         with self.client() as client:
             return [tuple(row) for row in client.execute_sql(sql) or ()]
 

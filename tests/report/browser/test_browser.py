@@ -1,5 +1,6 @@
 """The page in a real browser: what it asks for, what runs, what is read on it, and by whom it can be."""
 
+import io
 import re
 import socket
 from collections.abc import Callable
@@ -9,7 +10,7 @@ import dlt
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 
-from sms_source.report import write_report
+from sms_source.report import export_csv, write_report
 from tests.postgres.conftest import PostgresWarehouse
 from tests.report import data
 from tests.report.browser.conftest import Watched
@@ -234,7 +235,7 @@ def test_it_prints_in_light_and_on_few_pages(reported: Report, shown: Shown) -> 
 
 
 def test_postgres_gives_the_same_page(reported: Report, postgres: PostgresWarehouse) -> None:
-    """The views say the same in PostgreSQL, and so does the page: to the letter."""
+    """The views say the same in PostgreSQL, and so do the page and its CSV: to the letter."""
     for story in ("story", "hostile"):
         source = reported(story)
         warehouse = Warehouse("postgres", dataset=f"sms_{story}", folder=source.database.with_suffix(""))
@@ -250,3 +251,9 @@ def test_postgres_gives_the_same_page(reported: Report, postgres: PostgresWareho
         path = source.database.with_suffix(".postgres.html")
         write_report(pipeline, path, now=data.NOW)
         assert path.read_text().replace(f"sms_{story}", "sms") == source.page()
+        for view in ("opt_outs", "unique_replies"):
+            exported = [io.StringIO(), io.StringIO()]
+            for pipeline_of, stream in zip((pipeline, source.pipeline), exported, strict=True):
+                export_csv(pipeline_of, view, stream)
+            ours, theirs = (sorted(stream.getvalue().splitlines()) for stream in exported)
+            assert ours == theirs

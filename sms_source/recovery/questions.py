@@ -1,0 +1,89 @@
+"""Whom to ask about, and between which moments."""
+
+import math
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime, timedelta, timezone
+from itertools import chain
+from typing import NamedTuple
+
+from sms_source.errors import ConfigurationError
+from sms_source.feeds import FEEDS, Feed
+from sms_source.recovery.numbers import is_number
+from sms_source.recovery.warehouse import Doubt
+
+REACH = timedelta(days=7)
+"""How far look-ups go back."""
+CLOCK_SECONDS = 300
+"""By which this machine's clock may differ from Tencent Cloud's: beyond, it refuses the signature."""
+
+
+class Question(NamedTuple):
+    """Whose records to ask for: of one number, between two moments in Unix seconds."""
+
+    feed: Feed
+    sms_sdk_app_id: str
+    phone_number: str
+    begin: int
+    end: int
+
+
+def questions_about(
+    doubts: Iterable[Doubt], people: Mapping[str, Sequence[str]], since: int, drained_at: float
+) -> Iterator[tuple[Question, int]]:
+    """Yield a question for each person and queue with doubts, and the moment of the queue's newest doubt.
+
+    Args:
+        doubts: to ask about.
+        people: the numbers to ask about, by feed.
+        since: the beginning, in Unix seconds; 0 for as far back as can be.
+        drained_at: when the drain of the queues began: what came later may still be in them.
+    """
+    newest: dict[tuple[str, str], int] = defaultdict(int)
+    for doubt in doubts:
+        queue = (doubt.feed, doubt.sms_sdk_app_id)
+        newest[queue] = max(newest[queue], math.ceil(doubt.requested_at))
+    for (feed, app_id), moment in newest.items():
+        # A record's time is by Tencent Cloud's clock. The window's end may not belong to it.
+        end = max(moment, min(moment + CLOCK_SECONDS, math.ceil(drained_at))) + 1
+        for number in people[feed]:
+            yield Question(FEEDS[feed], app_id, number, since, end), moment
+
+
+def people_of(feed: str, numbers: Sequence[str] | None, known: Mapping[str, Sequence[str]]) -> list[str]:
+    """Return the numbers to ask about, those first that are likely to have an answer.
+
+    Args:
+        feed: whose records are asked for.
+        numbers: that were given; None for those that are known.
+        known: the numbers in the tables, by feed.
+    """
+    if numbers is None:
+        return [number for number in dict.fromkeys(chain(known[feed], *known.values())) if is_number(number)]
+    likely = set(known[feed])
+    return sorted(numbers, key=lambda number: number not in likely)
+
+
+def within_reach(question: Question) -> Question:
+    """Return the question with a beginning that the API accepts now, whatever its clock says."""
+    oldest = int(time.time() - REACH.total_seconds()) + CLOCK_SECONDS
+    begin = max(question.begin, oldest)
+    return question._replace(begin=begin, end=max(question.end, begin))
+
+
+def checked_since(since: datetime | None) -> datetime | None:
+    """Return a moment with its time zone, UTC by default.
+
+    Raises:
+        ConfigurationError: it is not of the last 7 days.
+    """
+    if since is None:
+        return None
+    moment = since if since.tzinfo else since.replace(tzinfo=timezone.utc)
+    age = datetime.now(timezone.utc) - moment
+    if not timedelta(0) <= age <= REACH:
+        raise ConfigurationError(
+            f"since is {moment.isoformat()}; expected a moment of the last 7 days: look-ups go no further."
+        )
+    return moment
