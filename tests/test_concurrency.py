@@ -52,6 +52,13 @@ def test_pulls_that_waited_for_the_interpreter_alone_change_nothing() -> None:
     assert concurrency.limit == 1
 
 
+def test_no_more_are_in_flight_than_the_rate_needs() -> None:
+    """A killed process leaves them in doubt: at 100 a second, some more than are due in a round trip."""
+    assert limit_after(Concurrency(64, per_second=100), 0.05) == 8
+    assert limit_after(Concurrency(64, per_second=100), 0.3) == 45
+    assert limit_after(Concurrency(16, per_second=100), 0.3) == 16
+
+
 @given(st.integers(1, 256), st.lists(st.tuples(st.floats(0, 60), st.floats(0, 60)), max_size=50))
 def test_at_least_one_and_at_most_the_workers(maximum: int, pulls: list[tuple[float, float]]) -> None:
     """Whatever the clocks say: one may stand still, or tell a thread's time in steps."""

@@ -69,6 +69,7 @@ class Journal:
         self._identity: Identity | None = None
         self._spill: Spill | None = None
         self._seen: dict[str, str] = {}
+        self._read: set[str] = set()
 
     @property
     def url(self) -> str:
@@ -140,19 +141,19 @@ class Journal:
         A file that can't be read becomes a pull in doubt, and what is no pull is moved to `unreadable/`; both
         are logged.
         """
-        if is_bundle(item.rpartition("/")[2]):
-            found = self._reader.bundle(item if "/" in item else f"{FOLDER}/{item}")
-        else:
-            files = self._reader.files(item)
-            found = self._reader.drain(item, files)
+        is_archived = is_bundle(item.rpartition("/")[2])
+        files = {} if is_archived else self._reader.files(item)
+        path = item if "/" in item else f"{FOLDER}/{item}"
+        found = self._reader.bundle(path) if is_archived else self._reader.drain(item, files)
         for member, pull in found:
             yield replace(pull, load_id=member.load_id or None)
-        if not is_bundle(item.rpartition("/")[2]):
+        if not is_archived:
             self._seen[item] = fingerprint(item, files)
+            self._read.add(item)
 
     def fingerprint(self, item: str) -> str:
-        """Return what tells whether anything came into a drain since it was read, or looked at first."""
-        if item not in self._seen:
+        """Return what tells whether anything came into a drain: as it was read, or else as it is now."""
+        if item not in self._read:
             self._seen[item] = item if is_bundle(item) else fingerprint(item, self._reader.files(item))
         return self._seen[item]
 
@@ -175,8 +176,8 @@ class Journal:
             self._commit(list(items), load_id, retention)
         except OSError as error:
             raise JournalError(
-                f"What was loaded could not be archived in the journal {self.url} ({error}). See to its disk, or "
-                "to its store, then run again."
+                f"What was loaded could not be archived in the journal {self.url} ({error}). See to "
+                "its disk, or to its store, then run again."
             ) from error
 
     def _commit(self, items: list[str], load_id: str, retention: timedelta) -> None:
@@ -189,7 +190,8 @@ class Journal:
                     self.archive.add_bundle(f"{FOLDER}/{item}", load_id)
                 continue
             files = self._reader.files(item)
-            if fingerprint(item, files) == self.fingerprint(item):
+            now_there = fingerprint(item, files)
+            if now_there == self._seen.get(item, now_there):
                 drains[item] = files
             else:
                 logger.warning("journal %s: something came late into %s; it is loaded again", self.url, item)

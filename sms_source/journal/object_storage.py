@@ -8,7 +8,8 @@ second object beside its intent, which a reader prefers; and the journal is held
 import contextlib
 import functools
 import logging
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterable, Iterator
 
 import fsspec
 from dlt.common.configuration import resolve_configuration
@@ -33,6 +34,9 @@ BULK = 1_000
 READ_TOGETHER = 64
 """Objects that are read side by side: of answers of 40 kB, some megabytes."""
 
+REMEMBERED_BYTES = 32 << 20
+"""Bytes of answers that are remembered until they are archived, instead of read again."""
+
 
 @contextlib.contextmanager
 def _untraced() -> Iterator[None]:
@@ -55,6 +59,7 @@ class ObjectReservation:
     def fill(self, final_path: str, content: bytes) -> None:
         """Write the object of the final name. The announcing one stays: a reader prefers this one."""
         self._storage.write(final_path, content)
+        self._storage.remember(final_path, content)
 
     def discard(self) -> None:
         """Remove the object."""
@@ -73,6 +78,9 @@ class ObjectStorage:
         self.url = url.rstrip("/")
         self._given = file_system
         self._lease: Lease | None = None
+        self._remembered: dict[str, bytes] = {}
+        self._remembered_bytes = 0
+        self._lock = threading.Lock()
 
     @functools.cached_property
     def _files(self) -> fsspec.AbstractFileSystem:
@@ -145,15 +153,35 @@ class ObjectStorage:
         """Return the object's bytes."""
         return bytes(self._files.cat_file(self._path(path)))
 
-    def read_many(self, paths: list[str]) -> Iterator[bytes | OSError | ValueError]:
+    def remember(self, path: str, content: bytes) -> None:
+        """Have what the store has taken at hand when it is archived, as long as it is not too much."""
+        with self._lock:
+            if self._remembered_bytes + len(content) <= REMEMBERED_BYTES:
+                self._remembered[path] = content
+                self._remembered_bytes += len(content)
+
+    def _forget(self, paths: Iterable[str]) -> None:
+        with self._lock:
+            for path in paths:
+                self._remembered_bytes -= len(self._remembered.pop(path, b""))
+
+    def read_many(self, paths: list[str]) -> Iterator[bytes | OSError]:
         """Yield each object's bytes, or why it can't be read, in the order of the paths."""
         for start in range(0, len(paths), READ_TOGETHER):
-            yield from self._read_together([self._path(p) for p in paths[start : start + READ_TOGETHER]])
+            batch = paths[start : start + READ_TOGETHER]
+            known = {path: self._remembered[path] for path in batch if path in self._remembered}
+            unknown = [path for path in batch if path not in known]
+            found = dict(
+                zip(unknown, self._read_together([self._path(path) for path in unknown]), strict=True)
+            )
+            for path in batch:
+                yield known[path] if path in known else found[path]
 
     @as_os_error
     def _read_together(self, paths: list[str]) -> list[bytes | OSError]:
-        strip = self._files._strip_protocol  # noqa: SLF001 - as cat names what it answers
-        keys = [strip(path) for path in paths]
+        if not paths:
+            return []
+        keys = [self._files._strip_protocol(path) for path in paths]  # noqa: SLF001
         found = self._files.cat(keys, on_error="return")
         contents: list[bytes | OSError] = []
         for key in keys:
@@ -182,6 +210,7 @@ class ObjectStorage:
     @as_os_error
     def remove(self, paths: list[str]) -> None:
         """Remove objects, those that are there."""
+        self._forget(paths)
         self._remove([self._path(path) for path in paths])
 
     @as_os_error

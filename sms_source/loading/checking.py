@@ -80,7 +80,8 @@ def findings(
             )
     detail = f"{owner.destination} answers, and can keep each row once"
     if missing:
-        detail += f"; it lacks {len(missing)} packages that were loaded, which the next run loads again"
+        packages = "a package" if len(missing) == 1 else f"{len(missing)} packages"
+        detail += f"; it lacks {packages} that had been loaded: the next run loads that again"
     yield Finding("destination", detail)
     with SmsClient.of(options) as client:
         feeds = feeds_of(options.pull_feeds)

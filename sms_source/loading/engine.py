@@ -135,6 +135,8 @@ class Engine:
         """Create or replace the views; what can't be made is a warning in the log, never a failed load."""
         try:
             self._know_tables()
+            if self.pipeline.default_schema_name is None:
+                return  # nothing was ever loaded
             schema = self.pipeline.default_schema
             tables = {name for name in TABLES if name in schema.tables and schema.get_table_columns(name)}
             with self.pipeline.destination_client() as client:

@@ -95,7 +95,7 @@ def _checked(number: str, place: int) -> str:
     digits = digits_of(number)
     if not LEAST_DIGITS <= len(digits) <= MOST_DIGITS:
         raise ConfigurationError(
-            f"Number {place} to forget has {len(digits)} digits; expected {LEAST_DIGITS} to {MOST_DIGITS}, in "
-            "international form with the country code. Nothing was erased."
+            f"Number {place} to forget has {len(digits)} digits; expected {LEAST_DIGITS} to {MOST_DIGITS}, "
+            "in international form with the country code. Nothing was erased."
         )
     return digits

@@ -17,9 +17,10 @@ from tests.s3.proxy import Proxy
 REPLIES = [f"{number:05d}" for number in range(3_000)]
 
 
-def test_a_drain_is_kept_read_archived_and_deleted(journal_url: str) -> None:
-    """The journal's life is the same as on a disk; what is archived reads as before."""
-    with Journal(journal_url) as journal:
+@pytest.mark.parametrize("kind", ["s3", "memory"])
+def test_a_drain_is_kept_read_archived_and_deleted(kind: str, journal_url: str, short_lease: None) -> None:
+    """The journal's life is the same as on a disk, in S3 as in whatever else fsspec reaches."""
+    with Journal(journal_url if kind == "s3" else journal_url.replace("s3://", "memory://")) as journal:
         drain = journal.open_drain()
         kept = keep_answer(drain)
         intent = intend(drain)

@@ -1,10 +1,11 @@
 """Measures how fast the main job drains a queue whose answers go into an object store first.
 
-    python -m tests.s3.throughput --workers 16 --delays 0.03 0.1
+    python -m tests.s3.throughput --delays 0.03 0.1
 
-The store is moto's server on this machine, in Python: a slow one. A delay, in seconds, is added to each of
-its answers, as the way to a store in another place adds one; a pull waits for two of them. The rate is that
-of the pulls in the simulator's log, without the API's quota of 100 a second.
+The store is a light one on this machine (`tests.s3.light_store`). A delay, in seconds, is added to each of
+its answers, as the way to a store in another place adds one; a pull waits for two of them. The rate is that of
+the pulls in the simulator's log, with the job's default options and the API's quota of 100 a second; beside it,
+the CPU that the job took for a pull, and the most memory that it had.
 """
 
 import argparse
@@ -13,74 +14,96 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 from sms_source.simulator import SimulatorProcess, demo_replies
-from tests.crash.job import MAIN_SCRIPT, JournalFiles
-from tests.s3.conftest import BUCKET, S3Server
-from tests.s3.proxy import Proxy
+from tests.helpers.jobs import MAIN_JOB
+from tests.s3.conftest import CREDENTIALS
 
 APP = "1400006666"
 
 
-def measure(replies: int, workers: int, store_url: str | None) -> float:
-    """Drains the queue once; returns pulls a second. Without a store, the journal is a folder."""
-    with tempfile.TemporaryDirectory() as folder, SimulatorProcess([APP], rate_limit=0) as simulator:
-        simulator.enqueue(APP, demo_replies(replies, seed=1, now=int(time.time())))
+class Measure(NamedTuple):
+    """What one run took.
+
+    rate: pulls a second, from the first to the last one.
+    cpu: milliseconds of the job's process for a pull, loading included.
+    memory: its most, in MB.
+    """
+
+    rate: float
+    cpu: float
+    memory: float
+
+    def __str__(self) -> str:
+        return f"{self.rate:6.1f} pulls/s, {self.cpu:5.1f} ms CPU a pull, {self.memory:4.0f} MB"
+
+
+@contextmanager
+def light_store(delay: float) -> Iterator[str]:
+    """The URL of a store in a process of its own."""
+    command = [sys.executable, "-m", "tests.s3.light_store", "--delay", str(delay)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as store:
+        assert store.stdout is not None
+        yield f"http://127.0.0.1:{int(store.stdout.readline())}"
+        store.kill()
+
+
+def measure(replies: int, workers: int | None, store_url: str | None) -> Measure:
+    """Drain a queue once. Without a store, the journal is a folder."""
+    with tempfile.TemporaryDirectory() as folder, SimulatorProcess([APP]) as simulator:
+        for start in range(0, replies, 20_000):
+            count = min(20_000, replies - start)
+            simulator.enqueue(APP, demo_replies(count, seed=start, now=int(time.time())))
         options = {
             "CREDENTIALS__SECRET_ID": simulator.secret_id,
             "CREDENTIALS__SECRET_KEY": simulator.secret_key,
             "SMS_SDK_APP_IDS": APP,
             "API_ENDPOINT": simulator.url,
-            "PULL_WORKERS": str(workers),
-            "PULLS_PER_SECOND": "1000",
-            "JOURNAL_URL": f"s3://{BUCKET}/{Path(folder).name}" if store_url else "sms_journal",
+            "JOURNAL_URL": "s3://journals/sms" if store_url else "sms_journal",
         }
-        credentials = {
-            "AWS_ACCESS_KEY_ID": "k",
-            "AWS_SECRET_ACCESS_KEY": "s",
-            "ENDPOINT_URL": store_url or "",
-        }
+        if workers:
+            options["PULL_WORKERS"] = str(workers)
+        store = {"AWS_ACCESS_KEY_ID": "k", "AWS_SECRET_ACCESS_KEY": "s", "ENDPOINT_URL": store_url or ""}
         environment = {
             "PATH": os.environ["PATH"],
             "HOME": folder,
             "DLT_DATA_DIR": str(Path(folder, "dlt")),
             "RUNTIME__DLTHUB_TELEMETRY": "false",
             **{f"SOURCES__SMS_SOURCE__{name}": value for name, value in options.items()},
-            **{JournalFiles.prefix + name: value for name, value in credentials.items() if store_url},
+            **{CREDENTIALS + name: value for name, value in store.items() if store_url},
         }
-        subprocess.run(
-            [sys.executable, str(MAIN_SCRIPT)], cwd=folder, env=environment, check=True, capture_output=True
-        )
+        with subprocess.Popen(
+            [sys.executable, str(MAIN_JOB)], cwd=folder, env=environment, stdout=subprocess.DEVNULL
+        ) as job:
+            _, status, usage = os.wait4(job.pid, 0)
+            job.returncode = os.waitstatus_to_exitcode(status)
+        if job.returncode:
+            raise RuntimeError(f"the job ended with {job.returncode}")
         times = [pull.time for pull in simulator.log() if pull.replies]
-        return (len(times) - 1) / (times[-1] - times[0])
+        rate = (len(times) - 1) / (times[-1] - times[0])
+        cpu = 1000 * (usage.ru_utime + usage.ru_stime) / len(times)
+        return Measure(rate, cpu, usage.ru_maxrss / 1024)
 
 
 def main() -> None:
-    """Prints a line for the folder, and one for the store with each delay."""
+    """Print a line for the folder, and one for the store with each delay."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--replies", type=int, default=20_000, metavar="N")
-    parser.add_argument("--workers", type=int, default=16, metavar="N")
-    parser.add_argument("--delays", type=float, nargs="*", default=[0.03, 0.1], metavar="SECONDS")
+    parser.add_argument("--replies", type=int, default=50_000, metavar="N")
+    parser.add_argument("--workers", type=int, metavar="N", help="pull_workers, by default the job's own")
+    parser.add_argument("--delays", type=float, nargs="*", default=[0.0, 0.03, 0.1], metavar="SECONDS")
     options = parser.parse_args()
-    print(f"{options.replies:,} replies, {options.workers} workers")
-    print(
-        f"  in a folder            {measure(options.replies, options.workers, None):6.0f} pulls/s", flush=True
-    )
-    server = S3Server()
-    server.files().mkdir(BUCKET)
-    try:
-        rate = measure(options.replies, options.workers, server.url)
-        print(f"  in a local S3          {rate:6.0f} pulls/s", flush=True)
-        for delay in options.delays:
-            with Proxy(server.port) as proxy:
-                proxy.delay = delay
-                rate = measure(options.replies, options.workers, proxy.url)
-            print(f"  ... {delay * 1000:4.0f} ms away        {rate:6.0f} pulls/s", flush=True)
-    finally:
-        server.stop()
+    print(f"{options.replies:,} replies, {os.cpu_count()} cores with a load of {os.getloadavg()[0]:.1f}")
+    print(f"  in a folder             {measure(options.replies, options.workers, None)}", flush=True)
+    for delay in options.delays:
+        with light_store(delay) as url:
+            result = measure(options.replies, options.workers, url)
+        print(f"  in a store {delay * 1000:4.0f} ms away  {result}", flush=True)
 
 
 if __name__ == "__main__":
