@@ -226,7 +226,7 @@ def test_what_a_broken_answer_brought_whole_is_rows_of_a_pull_in_doubt() -> None
     doubted = Pull("d/000002", "replies", "1400006666", "ap-guangzhou", 30, AT)
     result = tables(doubted.doubted("Client.TruncatedBody: x", None, body, came.records))
     assert replies(result)["ReplyContent"].to_pylist() == ["a"]
-    assert result.rejected["record"].to_pylist() == ['{"bad": 1}']
+    assert result.rejected["record"].to_pylist() == ['{"bad":1}']
     (row,) = result.pulls.to_pylist()
     assert (row["outcome"], row["records"], row["at_risk"]) == ("in_doubt", 2, 28)
 
