@@ -17,6 +17,7 @@ from sms_source.cli.explain import FAILED, WRONG_CONFIGURATION
 from sms_source.errors import ConfigurationError, InDoubtError, NotExecutedError, RefusedError
 from sms_source.feeds import FEEDS
 from sms_source.loading import destinations
+from sms_source.loading.target import kind_of
 from tests.test_destinations import decide, new_destination
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
@@ -66,7 +67,7 @@ def _decision(destination: Any, table_format: str | None) -> str:
     try:
         decide(destination, table_format)
     except ConfigurationError:
-        remedy = destinations.remedy_for(destinations.kind_of(destination))
+        remedy = destinations.remedy_for(kind_of(destination))
         return f"**refuses**. {remedy}"
     return "accepts"
 

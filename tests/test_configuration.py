@@ -13,7 +13,7 @@ from sms_source.cli.explain import explain
 from sms_source.configuration import BOUNDS, SECTIONS, SmsSourceConfiguration
 from sms_source.errors import ConfigurationError
 from tests.conftest import APP
-from tests.test_load_replies import start_job
+from tests.helpers.jobs import start_job
 
 GIVEN = {"credentials": {"secret_id": "AKIDexample", "secret_key": "example"}, "sms_sdk_app_ids": APP}
 

@@ -17,10 +17,12 @@ from dlt.common.normalizers.naming.snake_case import NamingConvention
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipelines import load_replies
 from sms_source.api.answers import NotAnAnswerError, parse_answer, whole_records
+from sms_source.cli import job as run_main_job
 from sms_source.feeds import REPLIES
-from sms_source.journal.journal import Journal, Pull
+from sms_source.journal.archive import read_bundle
+from sms_source.journal.journal import Journal
+from sms_source.journal.pull import Pull
 from sms_source.loading.tables import Tables, to_tables
 from sms_source.simulator import Simulator
 from tests.conftest import APP, Warehouse, a_reply
@@ -170,17 +172,18 @@ class End(NamedTuple):
     tables: Tables | None
 
     @property
-    def loaded(self) -> dict[str, str | None]:
-        """What people wrote, by `reply_id`."""
+    def loaded(self) -> dict[int, str | None]:
+        """What people wrote, by the place in the answer."""
         assert self.tables is not None
-        rows = self.tables.replies
-        return dict(zip(rows["reply_id"].to_pylist(), rows["ReplyContent"].to_pylist(), strict=True))
+        rows = self.tables.records["replies"]
+        places = [int(reply_id.rpartition("/")[2]) for reply_id in rows["reply_id"].to_pylist()]
+        return dict(zip(places, rows["ReplyContent"].to_pylist(), strict=True))
 
     @property
     def rejected(self) -> dict[int, str]:
         """Rejected records by their position."""
         assert self.tables is not None
-        rows = self.tables.rejected_replies
+        rows = self.tables.rejected
         return dict(zip(rows["position"].to_pylist(), rows["record"].to_pylist(), strict=True))
 
 
@@ -192,53 +195,59 @@ class Way(NamedTuple):
     def walk(self, body: bytes) -> End:
         """Reads, journals, reads again and makes tables of an answer, and holds them against each other."""
         drain = self.journal.open_drain()
-        intent = drain.intend(APP, "ap-guangzhou", 100)
+        intent = drain.intend("replies", APP, "ap-guangzhou", 100)
         try:
             answer = parse_answer(REPLIES, body)
         except NotAnAnswerError as error:
-            pull = intent.doubted(f"Client.NotJSON: {error}", None, body)
-            drain.doubt(pull)
+            came = whole_records(REPLIES, body)
+            pull = intent.pull.doubted(f"Client.NotJSON: {error}", came.request_id, body, came.records)
+            intent.keep(pull)
         else:
             if answer.error is not None:
-                drain.discard(intent)
+                intent.discard()
                 return End(None)
-            pull = intent.answered(answer, body)
-            drain.answer(pull)
+            pull = intent.pull.answered(answer, body)
+            intent.keep(pull)
         (kept,) = self.journal.read(drain.drain_id)
         assert kept.body == body
         assert repr(kept) == repr(pull)
         assert repr(kept.records) == repr(pull.records)  # NaN equals nothing, not even itself
         self.journal.storage.remove_folder(f"drains/{drain.drain_id}")
-        tables = to_tables([pull], set())
-        again = to_tables([kept], set())
-        assert all(one.equals(other) for one, other in zip(tables, again, strict=True))
+        tables = to_tables([pull], [REPLIES], {})
+        again = to_tables([kept], [REPLIES], {})
+        assert all(one.equals(again.by_name()[name]) for name, one in tables.by_name().items())
         check(pull, tables)
         return End(None if pull.in_doubt else tables)
 
 
 def check(pull: Pull, tables: Tables) -> None:
     """What holds for the rows of any answer."""
-    for table in tables:
+    for table in tables.by_name().values():
         table.validate(full=True)
-    ids = [int(reply_id.rpartition("/")[2]) for reply_id in tables.replies["reply_id"].to_pylist()]
-    positions = tables.rejected_replies["position"].to_pylist()
+    replies = tables.records["replies"]
+    ids = [int(reply_id.rpartition("/")[2]) for reply_id in replies["reply_id"].to_pylist()]
+    positions = tables.rejected["position"].to_pylist()
     assert sorted(ids + positions) == list(range(len(pull.records)))
     (ledger,) = tables.pulls.to_pylist()
-    assert ledger["replies"] == len(pull.records)
-    assert (ledger["outcome"], ledger["at_risk"]) == (("in_doubt", 100) if pull.in_doubt else ("answered", 0))
-    names = [NamingConvention().normalize_identifier(name) for name in tables.replies.column_names]
+    assert ledger["records"] == len(pull.records)
+    lost = max(100 - len(pull.records), 0)
+    assert (ledger["outcome"], ledger["at_risk"]) == (
+        ("in_doubt", lost) if pull.in_doubt else ("answered", 0)
+    )
+    names = [NamingConvention().normalize_identifier(name) for name in replies.column_names]
     assert [name for name, count in Counter(names).items() if count > 1] == []
 
 
 @pytest.fixture
-def way(tmp_path: Path) -> Way:
+def way(tmp_path: Path) -> Iterator[Way]:
     """The way of an answer."""
-    return Way(Journal(str(tmp_path / "journal")))
+    with Journal(str(tmp_path / "journal")) as journal:
+        yield Way(journal)
 
 
-def good_ones(records: list[bytes]) -> dict[str, str]:
+def good_ones(records: list[bytes]) -> dict[int, str]:
     """The good records of an answer as they must be loaded."""
-    return {f"r1/{n}": record[mark.start() : mark.end()].decode() for n, record, mark in marks(records)}
+    return {n: record[mark.start() : mark.end()].decode() for n, record, mark in marks(records)}
 
 
 def marks(records: list[bytes]) -> Iterator[tuple[int, bytes, re.Match[bytes]]]:
@@ -269,7 +278,8 @@ def test_a_broken_answer_loses_no_record_silently(way: Way, body: bytes) -> None
     end = way.walk(body)
     if end.tables is not None:
         found = json.dumps(
-            [*end.loaded.values(), *end.rejected.values(), end.tables.replies.to_pylist()], default=str
+            [*end.loaded.values(), *end.rejected.values(), end.tables.records["replies"].to_pylist()],
+            default=str,
         )
         missing = [mark for mark in MARK.findall(body) if mark.decode() not in found]
         assert missing == []
@@ -393,17 +403,22 @@ def test_hostile_answers_end_in_the_warehouse(
             simulator.fail_next("body", popped=False, body=own_marks)
             simulator.fail_next("content_type")
         while simulator.stats().planned_faults:  # a broken body can look like the end of the queue
-            assert load_replies.main([]) == 0
-        assert load_replies.main([]) == 0
+            assert run_main_job([]) == 0
+        assert run_main_job([]) == 0
     warehouse = Warehouse(folder)
     good = [text for text in warehouse.contents() if text and text.startswith("good ")]
     assert good == [f"good {n:02d}" for n in range(len(bodies))]
     assert warehouse.query("""
-        select (select sum(replies) from sms.pulls)
-            = (select count(*) from sms.replies) + (select count(*) from sms.rejected_replies)
+        select (select sum(records) from sms.pulls)
+            = (select count(*) from sms.replies) + (select count(*) from sms.rejected_records)
     """) == [(True,)]
-    found = repr(warehouse.query("from sms.replies")) + repr(warehouse.query("from sms.rejected_replies"))
-    doubted = b"".join(path.read_bytes() for path in folder.rglob("*.in_doubt"))
+    found = repr(warehouse.query("from sms.replies")) + repr(warehouse.query("from sms.rejected_records"))
+    doubted = b"".join(
+        member.content
+        for bundle in folder.rglob("*.zip")
+        for member in read_bundle(bundle.read_bytes())
+        if member.name.endswith(".in_doubt")
+    )
     for number, (answer, body) in enumerate(zip(answers, bodies, strict=True)):
         for mark in MARK.findall(body):
             own = f"{mark.decode()}-{number}-"

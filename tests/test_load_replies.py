@@ -59,7 +59,7 @@ def test_the_ledger_s_doubts_and_the_rejected_are_warnings(
     configured.fail_next("truncate", after=1)
     status, out, _ = job()
     assert status == 0
-    assert "WARNING: 1 pull in doubt, at most 50 replies lost" in out
+    assert "WARNING: 1 pull in doubt, at most 50 records lost" in out
     assert "select * from sms.pulls where outcome = 'in_doubt'" in out
     assert "WARNING: 1 record did not fit" in out
     assert "Client.TruncatedBody" in caplog.text
@@ -352,7 +352,7 @@ def test_verbose_shows_the_traceback(configured: SimulatorProcess, job: Job) -> 
 
 def test_the_demo_runs_without_any_configuration(warehouse: Warehouse, job: Job) -> None:
     """The first five minutes; and a second demo still works."""
-    counts = []
+    counts: list[int] = []
     for _ in range(2):
         status, out, err = job("--demo")
         assert (status, err) == (0, "")

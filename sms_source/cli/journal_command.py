@@ -12,8 +12,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "action",
         choices=["reencrypt"],
-        help="write all files anew that the first of journal_encryption_key did not write: the others are of no "
-        'use then; with "none" in the first place, in clear',
+        help="write all files anew that the first of journal_encryption_key did not write: the others are of "
+        'no use then; with "none" in the first place, in clear',
     )
 
 

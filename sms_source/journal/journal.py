@@ -176,8 +176,8 @@ class Journal:
             self._commit(list(items), load_id, retention)
         except OSError as error:
             raise JournalError(
-                f"What was loaded could not be archived in the journal {self.url} ({error}). See to its "
-                "disk, or to its store, then run again."
+                f"What was loaded could not be archived in the journal {self.url} ({error}). See to "
+                "its disk, or to its store, then run again."
             ) from error
 
     def _commit(self, items: list[str], load_id: str, retention: timedelta) -> None:

@@ -11,7 +11,7 @@ from sms_source import settings
 from sms_source.api.client import SmsClient
 from sms_source.configuration import SmsSourceConfiguration
 from sms_source.errors import JournalError
-from sms_source.feeds import feeds_of
+from sms_source.feeds import RECEIPTS, feeds_of
 from sms_source.journal.opening import open_journal
 from sms_source.loading import commits, last_run
 from sms_source.loading.keeping import as_found
@@ -80,10 +80,19 @@ def findings(
             )
     detail = f"{owner.destination} answers, and can keep each row once"
     if missing:
-        detail += f"; it lacks {len(missing)} packages that were loaded, which the next run loads again"
+        packages = "a package" if len(missing) == 1 else f"{len(missing)} packages"
+        detail += f"; it lacks {packages} that had been loaded: the next run loads that again"
     yield Finding("destination", detail)
     with SmsClient.of(options) as client:
-        for feed in feeds_of(options.pull_feeds):
+        feeds = feeds_of(options.pull_feeds)
+        for feed in feeds:
             for app_id in options.sms_sdk_app_ids:
                 client.check(feed, app_id)
-                yield Finding("application", f"{app_id}: network, signature and permission are right")
+                of = f" for {feed.name}" if len(feeds) > 1 else ""
+                detail = f"{app_id}: network, signature and permission are right{of}"
+                yield Finding("application", detail)
+    if RECEIPTS in feeds:
+        yield Finding(
+            RECEIPTS.name,
+            "a run empties their queue, too: whatever else reads it gets only what a run leaves",
+        )

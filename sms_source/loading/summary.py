@@ -139,11 +139,11 @@ class Summary:
             yield f"  pulls         {self.total('pulls'):,} in the ledger, of {requests} ({rate})"
             if self.new_rows is not None:
                 grown = ", ".join(f"{count:,} in {name}" for name, count in self.new_rows.items())
-                yield f"  new rows      {grown}; the others were there"
+                yield f"  new rows      {grown}; what else was given again was there"
         if in_doubt := self.total("in_doubt"):
             yield (
                 f"  WARNING: {_count(in_doubt, 'pull')} in doubt, "
-                f"at most {self.total('at_risk'):,} replies lost: "
+                f"at most {self.total('at_risk'):,} records lost: "
                 f"select * from {dataset}.pulls where outcome = 'in_doubt'"
             )
         if rejected := self.total("rejected"):

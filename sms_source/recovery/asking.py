@@ -106,7 +106,7 @@ class Asker:
                 return found
             if raw is None:
                 return None
-            _add(found, raw)
+            self._add(found, raw)
             if len(raw.answer.records) < MAX_PULL_LIMIT:
                 continue
             if end - begin > 2:
@@ -128,7 +128,7 @@ class Asker:
         belong to the windows that were asked for.
         """
         whole = Found(found.question)
-        _add(whole, raw)
+        self._add(whole, raw)
         for seconds in (0, 1):
             parts = Found(found.question)
             is_full = False
@@ -137,8 +137,8 @@ class Asker:
                 if answer is None:
                     return False
                 is_full = is_full or len(answer.answer.records) >= MAX_PULL_LIMIT
-                _add(parts, answer)
-                _add(found, answer)
+                self._add(parts, answer)
+                self._add(found, answer)
             if not is_full and not parts.lacks(whole):
                 return True
         return False
@@ -167,6 +167,20 @@ class Asker:
             self._stop.wait(backoff(attempt))
         return None
 
+    def _add(self, found: Found, raw: RawAnswer) -> None:
+        """Take in an answer: of each content the larger number of copies."""
+        feed = found.question.feed
+        copies: dict[Content, list[Record]] = defaultdict(list)
+        misfits = 0
+        for position, record in enumerate(raw.answer.records):
+            if misfit(feed, record):
+                misfits += 1
+            else:
+                content = content_of(feed, record, self._options.pseudonym_key)
+                copies[content].append(Record(raw, position))
+        found.add(Found(found.question, copies))
+        found.misfits = max(found.misfits, misfits)
+
     def _rate(self, feed: Feed) -> RateLimiter:
         return rate_of(self._options.credentials.secret_id, feed.look_up_action, feed.look_ups_per_second)
 
@@ -178,17 +192,3 @@ class Asker:
                 self._clients.append(self._own.client)
         client: SmsClient = self._own.client
         return client
-
-
-def _add(found: Found, raw: RawAnswer) -> None:
-    """Take in an answer: of each content the larger number of copies."""
-    feed = found.question.feed
-    copies: dict[Content, list[Record]] = defaultdict(list)
-    misfits = 0
-    for position, record in enumerate(raw.answer.records):
-        if misfit(feed, record):
-            misfits += 1
-        else:
-            copies[content_of(feed, record)].append(Record(raw, position))
-    found.add(Found(found.question, copies))
-    found.misfits = max(found.misfits, misfits)

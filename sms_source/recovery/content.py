@@ -5,15 +5,30 @@ import json
 from typing import Any
 
 from sms_source.feeds import Feed
+from sms_source.privacy.pseudonym import pseudonym, without_numbers
 
 Content = tuple[Any, ...]
 """A record's number, its time in Unix seconds (0: none), and the feed's `content_fields`."""
 
+_WITHOUT_NUMBERS = frozenset({"ExtendCode", "SerialNo"})
+"""The sender's own: no run of digits in them is a person's number."""
 
-def content_of(feed: Feed, record: dict[str, Any]) -> Content:
-    """Return a record's content; an absent text equals an empty one, as in the views."""
-    texts = (plain(record.get(name)) for name in feed.content_fields)
-    return (record["PhoneNumber"], record.get(feed.time_field) or 0, *texts)
+
+def content_of(feed: Feed, record: dict[str, Any], pseudonym_key: str | None) -> Content:
+    """Return a record's content, as the table has it; an absent text equals an empty one, as in the views.
+
+    Args:
+        feed: of the record.
+        record: which fits.
+        pseudonym_key: with which the table has pseudonyms; None if it has numbers.
+    """
+    number = plain(record["PhoneNumber"])
+    texts = {name: plain(record.get(name)) for name in feed.content_fields}
+    if pseudonym_key:
+        for name in texts.keys() - _WITHOUT_NUMBERS:
+            texts[name] = without_numbers(texts[name], [number], pseudonym_key)
+        number = pseudonym(number, pseudonym_key)
+    return (number, record.get(feed.time_field) or 0, *texts.values())
 
 
 def plain(text: str | None) -> str:

@@ -38,7 +38,7 @@ def questions_about(
         doubts: to ask about.
         people: the numbers to ask about, by feed.
         since: the beginning, in Unix seconds; 0 for as far back as can be.
-        drained_at: when the queues were drained: what came later is still in them.
+        drained_at: when the drain of the queues began: what came later may still be in them.
     """
     newest: dict[tuple[str, str], int] = defaultdict(int)
     for doubt in doubts:
@@ -46,7 +46,7 @@ def questions_about(
         newest[queue] = max(newest[queue], math.ceil(doubt.requested_at))
     for (feed, app_id), moment in newest.items():
         # A record's time is by Tencent Cloud's clock. The window's end may not belong to it.
-        end = min(moment + CLOCK_SECONDS, math.ceil(drained_at)) + 1
+        end = max(moment, min(moment + CLOCK_SECONDS, math.ceil(drained_at))) + 1
         for number in people[feed]:
             yield Question(FEEDS[feed], app_id, number, since, end), moment
 

@@ -132,7 +132,9 @@ class Recovery:
             if questions and not self._stop.is_set():
                 self._tell(questions)
                 self._ask_all(asker, questions, asked, summary)
-            elif asked.is_resumed:  # the earlier one was killed when it had asked about everybody
+            elif (
+                not questions and asked.is_resumed
+            ):  # the earlier one was killed when it had asked about everybody
                 with self._loader.held():
                     asked.save(is_finished=True)
         summary.look_ups, summary.rate_limited = asker.requests, asker.rate_limited

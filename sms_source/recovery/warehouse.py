@@ -13,6 +13,9 @@ from sms_source.loading.engine import Engine
 from sms_source.recovery.content import Content, digest_of, plain
 from sms_source.views.sql import literal
 
+_TABLE = "the_table"
+"""In a query, where the table's qualified name goes."""
+
 
 class Doubt(NamedTuple):
     """A pull in doubt: its queue, the moment of its request in Unix seconds, the records it can have lost."""
@@ -53,7 +56,8 @@ class Warehouse:
             Doubt(feed, app_id, region, float(requested_at), at_risk)
             for feed, app_id, region, requested_at, at_risk in self._rows(
                 "pulls",
-                "select feed, sms_sdk_app_id, region, extract(epoch from requested_at), at_risk from {table} "
+                "select feed, sms_sdk_app_id, region, extract(epoch from requested_at), at_risk "
+                "from the_table "
                 f"where outcome = 'in_doubt' and at_risk > 0 and feed in ({names}) "
                 f"and requested_at >= {_moment(since)}",
             )
@@ -66,7 +70,7 @@ class Warehouse:
                 number
                 for (number,) in self._rows(
                     feed.name,
-                    "select distinct phone_number from {table} "
+                    "select distinct phone_number from the_table "
                     f"where {_column(feed.time_field)} >= {_moment(since)} order by phone_number",
                 )
             ]
@@ -108,7 +112,7 @@ class Warehouse:
             feed.name,
             f"select {feed.record_id}, channel, phone_number, "
             f"coalesce(floor(extract(epoch from {time})), 0), {texts} "
-            f"from {{table}} where phone_number in ({numbers}) {since}"
+            f"from the_table where phone_number in ({numbers}) {since}"
             f"and (sms_sdk_app_id = {literal(sms_sdk_app_id)} or sms_sdk_app_id is null)",
         )
 
@@ -122,9 +126,8 @@ class Warehouse:
             if dialect not in ("duckdb", "postgres"):
                 import sqlglot
 
-                (query,) = sqlglot.transpile(query.format(table="the_table"), read="duckdb", write=dialect)
-                query = query.replace("the_table", "{table}")
-            rows = client.execute_sql(query.format(table=client.make_qualified_table_name(table)))
+                (query,) = sqlglot.transpile(query, read="duckdb", write=dialect)
+            rows = client.execute_sql(query.replace(_TABLE, client.make_qualified_table_name(table)))
             return [tuple(row) for row in rows or ()]
 
 

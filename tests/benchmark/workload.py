@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from sms_source.journal.journal import Pull
-from sms_source.loading.tables import REPLIES, to_tables
-from sms_source.settings import MAX_PULL_LIMIT, TABLE_REPLIES
+from sms_source.feeds import REPLIES
+from sms_source.journal.pull import Pull
+from sms_source.loading.tables import feed_schema, to_tables
+from sms_source.settings import MAX_PULL_LIMIT, TABLE_RECORDS
 from sms_source.simulator import SimulatorProcess
 
 CEILING = 10_000
@@ -147,10 +148,11 @@ def write_rows(path: Path, count: int) -> None:
     """The rows of a campaign, as this connector makes them of its answers, as a Parquet file."""
     now = datetime.now(timezone.utc)
     replies = a_campaign(count)
-    with pq.ParquetWriter(path, REPLIES) as writer:
+    with pq.ParquetWriter(path, feed_schema(REPLIES)) as writer:
         while pulls := [
             Pull(
-                "",
+                f"{uuid.uuid4().hex}/000001",
+                "replies",
                 "1400000001",
                 "ap-guangzhou",
                 MAX_PULL_LIMIT,
@@ -159,7 +161,7 @@ def write_rows(path: Path, count: int) -> None:
                 request_id=str(uuid.uuid4()),
                 records=records,
             )
-            for _ in range(TABLE_REPLIES // MAX_PULL_LIMIT)
+            for _ in range(TABLE_RECORDS // MAX_PULL_LIMIT)
             if (records := list(islice(replies, MAX_PULL_LIMIT)))
         ]:
-            writer.write_table(to_tables(pulls, set()).replies)
+            writer.write_table(to_tables(pulls, [REPLIES], {}).records["replies"])
