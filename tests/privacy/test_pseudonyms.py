@@ -7,6 +7,8 @@ import time
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import sms_source
 from sms_source.errors import ConfigurationError
@@ -43,6 +45,15 @@ def test_a_pseudonym_has_the_documented_form() -> None:
     digest = hmac.new(SECRET.encode(), b"+8613712345678", hashlib.sha256).hexdigest()[:32]
     assert "p_" + "".join("abcdefghijklmnop"[int(char, 16)] for char in digest) == PERSON
     assert re.fullmatch(r"p_[a-p]{32}", PERSON)
+
+
+@given(st.text(max_size=100), st.from_regex(r"\+[1-9][0-9]{6,14}", fullmatch=True))
+def test_it_is_the_hmac_of_any_library(key: str, number: str) -> None:
+    """For a key of any length."""
+    digest = hmac.new(key.encode(), number.encode(), hashlib.sha256).hexdigest()[:32]
+    assert sms_source.pseudonym(number, key) == "p_" + digest.translate(
+        str.maketrans("0123456789abcdef", "abcdefghijklmnop")
+    )
 
 
 @pytest.mark.parametrize("number", [DIGITS, "0086 137-1234-5678", "+86 (137) 1234 5678", WIDE])
