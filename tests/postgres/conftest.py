@@ -41,7 +41,7 @@ class PostgresWarehouse:
     @contextmanager
     def session(self) -> Iterator[Any]:
         """A cursor in a transaction, which counts at the end."""
-        import psycopg2
+        import psycopg2  # type: ignore[import-untyped]
 
         with (
             closing(psycopg2.connect(self.server.url)) as connection,

@@ -44,7 +44,8 @@ def model(configured: SimulatorProcess, postgres: PostgresWarehouse, job: Job) -
         elsewhere.setenv("SOURCES__SMS_SOURCE__JOURNAL_URL", "other_journal")
         assert job("--destination", "postgres", "--pipeline", "other", "--dataset", "other")[0] == 0
     tables = postgres.query(
-        "select table_name from information_schema.tables where table_schema = 'other' and table_type ~ 'BASE'"
+        "select table_name from information_schema.tables "
+        "where table_schema = 'other' and table_type = 'BASE TABLE'"
     )
     return [f"create table sms.{name} (like other.{name} including all)" for (name,) in tables]
 
