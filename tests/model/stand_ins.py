@@ -17,8 +17,9 @@ from sms_source.api.client import RawAnswer
 from sms_source.errors import InDoubtError
 from sms_source.feeds import REPLIES, Feed
 from sms_source.journal import archive
-from sms_source.journal.journal import Journal, JournalDrain
+from sms_source.journal.journal import Journal
 from sms_source.journal.pull import Pull
+from sms_source.journal.writer import JournalDrain
 from sms_source.loading import commits, rounds
 from sms_source.loading.extraction import Extraction
 from sms_source.pulling.pull_once import Queue, pull_once
