@@ -196,8 +196,11 @@ class Journal:
         if retention > timedelta(0):
             self.archive.add((m for d in drains for m in self._reader.loaded(d, drains[d], load_id)), load_id)
         for drain_id, files in drains.items():
-            names = chain.from_iterable(files.values())
-            self.storage.remove([f"{FOLDER}/{drain_id}/{name}" for name in names])
+            names = list(chain.from_iterable(files.values()))
+            # An intent that outlived its answer, or the note beside it, would be a pull that nobody knows of.
+            for state in file_format.LEAST_FIRST:
+                own = [name for name in names if file_format.state_of(name) == state]
+                self.storage.remove([f"{FOLDER}/{drain_id}/{name}" for name in own])
             self.storage.remove_folder(f"{FOLDER}/{drain_id}", only_empty=True)
             self.spill.forget(drain_id)
         self.note(last_load=load_id)

@@ -16,9 +16,13 @@ from dlt.destinations.impl.duckdb.exceptions import InvalidInMemoryDuckdbCredent
 from sms_source.errors import ConfigurationError
 from sms_source.journal.identity import Owner
 
-ONE_TRANSACTION = ("duckdb", "motherduck", "ducklake")
-"""Kinds of destinations that have transactions, and whose merge dlt commits statement by statement all the
-same: killed between DELETE and INSERT, it would leave a table without its rows."""
+ONE_TRANSACTION = ("duckdb", "motherduck", "ducklake", "postgres")
+"""Kinds of destinations that have transactions, and whose merge dlt makes without one all the same.
+
+DuckDB would commit it statement by statement: killed between DELETE and INSERT, it would leave a table
+without its rows. PostgreSQL gets it as one message, and may commit it after the job was killed, beside the
+merge of the next run: each row would be there twice.
+"""
 
 
 def place_of(destination: str | AnyDestination) -> AnyDestination:

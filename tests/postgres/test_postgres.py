@@ -154,8 +154,7 @@ def test_replay_loads_into_a_dataset_that_is_new_and_makes_a_table_that_was_drop
     configured.enqueue(APP, [a_reply("a")])
     assert job("--destination", "postgres")[0] == 0
     assert job("--destination", "postgres", "--dataset", "again", "--replay")[0] == 0
-    with postgres.sql_client() as client:
-        client.execute_sql("drop table again.replies")
+    postgres.execute("drop table again.replies cascade")
     assert job("--destination", "postgres", "--dataset", "again", "--replay")[0] == 0
     assert postgres.query("select reply_content from again.replies") == [("a",)]
     assert postgres.contents() == ["a"]

@@ -23,7 +23,7 @@ def code(containing: str) -> str:
     (block,) = [
         b for b in re.findall(r"```python\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL) if containing in b
     ]
-    return block
+    return str(block)
 
 
 def test_a_file_can_be_read_without_this_program(configured: SimulatorProcess, own_folders: Path) -> None:
