@@ -115,7 +115,8 @@ class Reencrypted(NamedTuple):
 
 
 def paths(storage: Storage) -> Iterator[str]:
-    """Yield the files that hold what was pulled; drafts that a kill left are deleted."""
+    """Yield the files that may be encrypted; drafts that a kill left are deleted."""
+    yield from (name for name in storage.names("") if name.endswith(".json") and name not in IN_CLEAR)
     for folder in ("drains", "archive", "unreadable"):
         yield from _paths_in(storage, folder)
 

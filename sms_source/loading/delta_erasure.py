@@ -9,7 +9,8 @@ import pyarrow as pa
 from dlt.common.destination.exceptions import DestinationUndefinedEntity
 from dlt.destinations.impl.filesystem.filesystem import FilesystemClient
 
-from sms_source.loading.table_erasure import ERASURES, WITH_PEOPLE, Rows, decoded, noted
+from sms_source.api.answers import parse_record
+from sms_source.loading.table_erasure import ERASURES, WITH_PEOPLE, Rows, noted
 from sms_source.loading.tables import REJECTED
 from sms_source.privacy.people import People
 
@@ -77,7 +78,7 @@ def _erase_rejected(table: Any, people: People) -> Counter[str]:
     erased: Counter[str] = Counter()
     for pull_ids, positions, records in _columns(table, "pull_id", "position", "record"):
         for pull_id, position, record in zip(pull_ids, positions, records, strict=True):
-            if owner := people.owner_of(decoded(record), record or ""):
+            if owner := people.owner_of(parse_record(record or ""), record or ""):
                 erased[owner] += 1
                 table.delete(f"pull_id = {_quoted([pull_id])} and position = {position}")
     return erased

@@ -3,10 +3,10 @@
 from collections.abc import Callable, Iterable
 from typing import Any
 
-import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from sms_source.api.answers import parse_record
 from sms_source.feeds import FEEDS, Feed
 from sms_source.loading.tables import Tables
 from sms_source.privacy.numbers import RUN_IN_RE2
@@ -86,10 +86,7 @@ def _replaced(table: pa.Table, name: str, column: Any) -> pa.Table:
 
 def _numbers_in(record: str | None) -> list[str]:
     """Return the numbers that a record that does not fit names as its own."""
-    try:
-        found = orjson.loads(record or "")
-    except ValueError:
-        return []
+    found = parse_record(record or "")
     if not isinstance(found, dict):
         return []
     national = f"{found.get(COUNTRY_CODE) or ''}{found.get(NATIONAL_NUMBER) or ''}"

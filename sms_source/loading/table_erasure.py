@@ -6,10 +6,10 @@ from contextlib import nullcontext
 from datetime import datetime, timezone
 from typing import Any
 
-import orjson
 from dlt.destinations.exceptions import DatabaseUndefinedRelation
 from dlt.destinations.job_client_impl import SqlJobClientBase
 
+from sms_source.api.answers import parse_record
 from sms_source.feeds import FEEDS
 from sms_source.loading.tables import REJECTED
 from sms_source.privacy.people import People
@@ -105,7 +105,7 @@ def _erase_rejected(sql: Any, name: str, people: People) -> Counter[str]:
     with sql.execute_query(f"select pull_id, position, record from {name}") as cursor:
         while rows := cursor.fetchmany(_ROWS_AT_ONCE):
             for pull_id, position, record in rows:
-                if owner := people.owner_of(decoded(record), record or ""):
+                if owner := people.owner_of(parse_record(record or ""), record or ""):
                     erased[owner] += 1
                     theirs.append((pull_id, position))
     for pull_id, position in theirs:
@@ -148,14 +148,6 @@ def _reclaim(sql: Any, tables: Iterable[str]) -> None:
                     sql.execute_sql(f"vacuum {_name(sql, table, is_staging=is_staging)}")
                 except DatabaseUndefinedRelation:
                     continue
-
-
-def decoded(record: str | None) -> Any:
-    """Return a record that did not fit as it is decoded; None when it is no JSON."""
-    try:
-        return orjson.loads(record or "")
-    except ValueError:
-        return None
 
 
 def _places(values: Iterable[Any]) -> str:

@@ -88,6 +88,8 @@ class Eraser:
     def _file(self, path: str, content: bytes) -> bytes | None:
         """Return what a file holds without the people's records; None when it has to go whole."""
         folder, _, name = path.rpartition("/")
+        if not folder:
+            return None  # who was asked about in a recovery, in digests: the next one asks anew
         if folder.startswith("unreadable"):
             return self._unless_named(content, None)
         if is_bundle(name):

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from sms_source.simulator import SimulatorProcess
+from tests.crash import private
 from tests.crash.folders import Folders, Phases
 from tests.crash.job import (
     MAIN_SCRIPT,
@@ -147,6 +148,7 @@ class Actor:
             "PULL_FEEDS": '["replies", "receipts"]' if options.receipts else '["replies"]',
             # The rate is not what is tested here, and a killed run's last second counts against the next.
             "PULLS_PER_SECOND": "1000",
+            **(private.OPTIONS if options.private else {}),
         }
         return {
             **kept,

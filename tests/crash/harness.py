@@ -37,6 +37,7 @@ from tests.crash.actor import AIMS, PACKAGE_AIMS, REPLAY_AIMS, Actor, Plan, Runn
 from tests.crash.damage import TEARS, Warehouse, tear
 from tests.crash.journal_files import read_archive, read_leftovers
 from tests.crash.options import Options, Report
+from tests.crash.private import files_in_clear
 from tests.crash.replies import ReplyMaker
 from tests.crash.simulator_connections import wait_for_requests
 from tests.crash.truth import RECEIPTS, REPLIES, Run, Tables, Truth
@@ -191,6 +192,8 @@ class Harness:
         run.leftovers = read_leftovers(folders.journal, ended.phases.new(folders.drains))
         self._runs.append(run)
         self.report.runs += 1
+        if self._options.private and (in_clear := files_in_clear(folders.job.parent)):
+            self.report.violations.append(f"{run} left in clear: {', '.join(in_clear)}")
         text = ended.output.read_text(errors="replace")
         if run.killed:
             self.report.kills += 1
@@ -282,6 +285,17 @@ class Harness:
         if self.report.violations:
             return
         pulls = self._simulator.log(self._first_pull)
+<<<<<<< HEAD
+=======
+        truth = Truth(
+            pulls,
+            self._runs,
+            self._replies.malformed,
+            self._options.workers,
+            is_private=self._options.private,
+        )
+        tables = self._read_tables()
+>>>>>>> privacy
         archive = [file for actor in self._actors for file in read_archive(actor.folders.journal)]
         for feed in self._feeds:
             truth = Truth(pulls, self._runs, self._replies.malformed, self._options.workers, feed)

@@ -14,6 +14,8 @@ from typing import Any, Protocol
 
 import fsspec
 
+from tests.crash.private import opened
+
 ROOT = Path(__file__).resolve().parents[2]
 MAIN_SCRIPT = ROOT / "pipelines" / "load_replies.py"
 
@@ -144,8 +146,8 @@ class JournalFiles:
         return {str(entry).rpartition("/")[2] for entry in entries}
 
     def read(self, path: str) -> bytes:
-        """Return a file's content."""
-        return bytes(self._files.cat_file(f"{self._root}/{path}"))
+        """Return a file's content, in clear."""
+        return opened(path, bytes(self._files.cat_file(f"{self._root}/{path}")))
 
     def remove(self, path: str) -> None:
         """Remove a file or a folder, if it is there."""

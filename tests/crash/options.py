@@ -30,6 +30,8 @@ class Options:
     package_records: after which a job that was not started the plain way closes a load package, and pulls
         for the next one while dlt loads; None for the job's own number.
     merged_at: bundles that such a job merges into one; None for the job's own number.
+    private: whether the journal is encrypted and numbers are pseudonyms; then every file is looked through
+        after each run.
     """
 
     kills: int = 100
@@ -51,6 +53,7 @@ class Options:
     replies: int = 300
     package_records: int | None = None
     merged_at: int | None = None
+    private: bool = False
 
     @classmethod
     def parse(cls, arguments: list[str] | None, description: str) -> "Options":

@@ -15,6 +15,7 @@ from tests.crash.test_crash import SEED, assert_promise_is_kept
         pytest.param(Options(kills=8, tear_data=True), id="dlt's working directory torn"),
         pytest.param(Options(kills=6, new_dataset=True), id="before the dataset exists"),
         pytest.param(Options(kills=8, retention_days=0), id="no retention"),
+        pytest.param(Options(kills=12, private=True, replays=0.2), id="encrypted, in pseudonyms"),
         pytest.param(Options(kills=8, package_records=60), id="pulling while packages are loaded"),
         pytest.param(Options(kills=8, replays=0.6, merged_at=3), id="replays"),
         pytest.param(

@@ -130,6 +130,16 @@ def test_reencrypt_ends_an_old_key(configured: SimulatorProcess, warehouse: Ware
     assert warehouse.contents() == ["2", TEXT]
 
 
+def test_notes_beside_the_drains_are_written_anew_too(journal: Path) -> None:
+    """Who was asked about in a recovery is nobody's business either."""
+    with Journal(str(journal), keys=KEYS) as opened:
+        opened.storage.write("recovery.json", b"{}")
+    with Journal(str(journal), keys=Keys.parse([OTHER_KEY, KEY])) as opened:
+        assert reencrypt(opened) == (1, 0)
+    with Journal(str(journal), keys=Keys.parse(OTHER_KEY)) as opened:
+        assert opened.storage.read("recovery.json") == b"{}"
+
+
 def test_a_key_that_no_file_needs_any_more_is_not_asked_for(
     configured: SimulatorProcess, warehouse: Warehouse
 ) -> None:

@@ -140,9 +140,10 @@ def test_what_waits_in_the_journal_is_forgotten_before_it_is_loaded(
     (journal / "unreadable").mkdir()
     (journal / "unreadable" / "000009.torn").write_bytes(b'{"PhoneNumber": "' + NUMBER.encode())
     (journal / "archive" / f"{bundle.name}.new").write_text(NUMBER)
+    (journal / "recovery.json").write_text('{"asked": {"replies/1400006666": {"0123456789abcdef": 1.0}}}')
     warehouse.database.unlink()
     sms_source.forget(NUMBER)
-    assert found(journal, [NUMBER]) == set()
+    assert found(journal, [NUMBER, "0123456789abcdef"]) == set()
     sms_source.load()
     assert [number for _, number, _ in warehouse.query(ROWS)] == [OTHER]
 

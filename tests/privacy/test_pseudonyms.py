@@ -100,6 +100,7 @@ def test_no_table_holds_a_number(configured: SimulatorProcess, warehouse: Wareho
             a_reply("退订", **person, Note="vote 5"),
             a_reply("x", **{**person, "SignName": 5}),
             a_reply("y", **{**person, "PhoneNumber": 8613712345678}),
+            a_reply("lone surrogate \ud83d", **person),
             b'{"PhoneNumber": "+86137\\u00312345678", "ReplyTime": nope}',
         ],
     )
@@ -116,8 +117,8 @@ def test_no_table_holds_a_number(configured: SimulatorProcess, warehouse: Wareho
     rejected = [
         record for (record,) in warehouse.query("select record from sms.rejected_records order by position")
     ]
-    assert [PERSON in record for record in rejected] == [True, True, False]
-    assert len(rejected) == 3
+    assert [PERSON in record for record in rejected] == [True, True, True, False]
+    assert len(rejected) == 4
     texts = texts_of(warehouse)
     assert not [text for text in texts if NATIONAL in text or "13800138000" in text]
     assert found(tmp_path, [NATIONAL, "13800138000"]) == set()

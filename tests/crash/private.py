@@ -1,0 +1,78 @@
+"""The harness with both keys: what is encrypted is opened, and what is expected is without numbers.
+
+None of it is the product's code, so that a fault there can't hide.
+"""
+
+import base64
+import hashlib
+import hmac
+import json
+import re
+import struct
+from pathlib import Path
+from typing import Any
+
+JOURNAL_KEY = base64.b64encode(b"a key that nobody has to guess..").decode()
+PSEUDONYM_KEY = "a secret of some length"
+OPTIONS = {"JOURNAL_ENCRYPTION_KEY": JOURNAL_KEY, "PSEUDONYM_KEY": PSEUDONYM_KEY}
+
+_IN_CLEAR = re.compile(rb"\+8612\d{9}|PullSmsReplyStatusSet")
+"""A number of `ReplyMaker`'s, or the beginning of an answer."""
+
+
+def opened(path: str, content: bytes) -> bytes:
+    """Return what a journal's file holds; a file without content, or one torn, as it is."""
+    from cryptography.exceptions import InvalidTag
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+    if len(content) < 33 or not content.startswith(b"SMSJ1"):
+        return content
+    header, rest = content[:33], content[33:]
+    _, _, length, nonce, _ = struct.unpack(">5s4sQ12sI", header)
+    folder, name = path.split("/")[-2:]
+    lasting = (
+        ".".join(name.split(".")[:3]) if name.endswith(".zip") else f"{folder}/{name.rpartition('.')[0]}"
+    )
+    try:
+        return AESGCM(base64.b64decode(JOURNAL_KEY)).decrypt(nonce, rest[:length], header + lasting.encode())
+    except InvalidTag:
+        return content
+
+
+def expected_record(record: dict[str, Any]) -> dict[str, Any]:
+    """Return a record as it is to be in the tables."""
+    return {**record, "PhoneNumber": _pseudonym(record["PhoneNumber"]), "SubscriberNumber": None}
+
+
+def expected_text(text: str) -> str:
+    """Return the text of a record that does not fit as it is to be in the tables."""
+    try:
+        record = json.loads(text)
+    except ValueError:
+        record = None
+    national = record.get("SubscriberNumber") if isinstance(record, dict) else None
+    number = f"+86{national}" if national else ""  # of each record that `ReplyMaker` makes
+
+    def replacement(match: re.Match[str]) -> str:
+        is_own = number and match.group().removeprefix("+") in (number[1:], number[3:])
+        return _pseudonym(number) if is_own else "***"
+
+    return re.sub(r"\+?\d{7,}", replacement, text)
+
+
+def files_in_clear(folder: Path) -> list[str]:
+    """Return the files below a folder that hold a number or an answer that anybody can read."""
+    found = []
+    for path in folder.rglob("*"):
+        try:
+            content = path.read_bytes() if path.is_file() and not path.is_symlink() else b""
+        except FileNotFoundError:
+            continue
+        if _IN_CLEAR.search(content):
+            found.append(str(path.relative_to(folder)))
+    return found
+
+
+def _pseudonym(number: str) -> str:
+    digest = hmac.new(PSEUDONYM_KEY.encode(), number.encode(), hashlib.sha256).hexdigest()[:32]
+    return "p_" + digest.translate(str.maketrans("0123456789abcdef", "abcdefghijklmnop"))
