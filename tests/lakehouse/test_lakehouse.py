@@ -76,7 +76,7 @@ def test_spark_answers_the_readme_s_queries_as_duckdb_does(
     replies.createOrReplaceTempView("replies")
     assert replies.count() == 6_000
     assert len(executors_that_read(replies)) == EXECUTORS
-    queries = [query for query in blocks("sql") if "sms.replies" in query]
+    queries = [query for query in blocks("README.md", "sql") if "sms.replies" in query]
     assert len(queries) == 3
     with duckdb.connect("sms_replies.duckdb") as connection:
         connection.execute("set timezone = 'UTC'")
@@ -166,7 +166,7 @@ def test_the_operations_page_compacts_the_tables(configured: SimulatorProcess, l
         configured.enqueue(APP, [a_reply(content)])
         assert job(*TO_FILES)[0] == 0
     assert len(lake.live_files("replies")) == 4
-    (code,) = pages_blocks("python")
+    (code,) = pages_blocks("README.md", "python")
     exec(compile(code, "operations.md", "exec"), {})  # noqa: S102 - our own page
     assert len(lake.live_files("replies")) == 1
     configured.enqueue(APP, [a_reply("e")])
