@@ -194,7 +194,7 @@ def test_the_operations_page_compacts_the_tables(configured: SimulatorProcess, l
         configured.enqueue(APP, [a_reply(content)])
         assert job(*TO_FILES)[0] == 0
     assert len(lake.live_files("replies")) == 4
-    (code,) = pages_blocks("README.md", "python")
+    (code,) = pages_blocks("python")
     exec(compile(code, "operations.md", "exec"), {})  # noqa: S102 - our own page
     assert len(lake.live_files("replies")) == 1
     configured.enqueue(APP, [a_reply("e")])
