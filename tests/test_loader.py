@@ -104,9 +104,9 @@ def test_another_source_beside_it_in_the_dataset(configured: SimulatorProcess, w
     for content in "ab":
         configured.enqueue(APP, [a_reply(content)])
         sms_source.load().raise_for_failure()
-        other.run(dlt.resource([{"a": content}], name="campaigns"))
+        other.run(dlt.resource([{"a": content}], name="sends"))
     assert warehouse.contents() == ["a", "b"]
-    assert warehouse.query("select a from sms.campaigns order by 1") == [("a",), ("b",)]
+    assert warehouse.query("select a from sms.sends order by 1") == [("a",), ("b",)]
 
 
 def process_state() -> dict[str, Any]:
@@ -203,7 +203,7 @@ def test_a_round_after_one_that_failed_begins_anew(
     with Loader(resolve_options({})) as loader:
         configured.enqueue(APP, [a_reply("a")])
         with monkeypatch.context() as broken:
-            broken.setattr("dlt.pipeline.pipeline.Pipeline.load", lambda *_, **__: 1 / 0)
+            broken.setattr(dlt.Pipeline, "load", lambda *_, **__: 1 / 0)
             with pytest.raises((PipelineStepFailed, ZeroDivisionError)):
                 loader.round()
         configured.enqueue(APP, [a_reply("b")])
@@ -226,10 +226,9 @@ def test_a_request_id_that_comes_twice_costs_no_row(
     configured: SimulatorProcess, warehouse: Warehouse
 ) -> None:
     """In two drains; and a replay does not delete the half of them."""
+    configured.fail_next("duplicate_request_id", after=1, times=2)  # the empty answer, and the next drain's
     for part in range(2):
         configured.enqueue(APP, [a_reply(f"{part}{number}") for number in range(5)])
-        if part:
-            configured.fail_next("duplicate_request_id")
         sms_source.load().raise_for_failure()
     expected = [f"{part}{number}" for part in range(2) for number in range(5)]
     assert warehouse.contents() == expected
@@ -270,5 +269,5 @@ def test_a_replay_says_what_was_new(configured: SimulatorProcess, warehouse: War
         connection.execute("delete from sms.replies where reply_content <> 'b'")
     summary = sms_source.load(replay=True)
     assert (summary.total("replies"), summary.new_rows) == (3, {"replies": 2})
-    assert "  new rows      2 in replies; the others were there" in list(summary.lines())
+    assert any(line.startswith("  new rows      2 in replies;") for line in summary.lines())
     assert warehouse.contents() == ["a", "b", "c"]
