@@ -118,8 +118,8 @@ test-report: install-browser ## the page in a real browser, which is installed o
 picture: install-browser ## docs/report.png, the page of the demo's data
 	@$(VENV)/bin/python -m tests.report.picture docs/report.png
 
-test-thorough: install ## the fuzzing tests with 10,000 answers each, instead of 300
-	@$(VENV)/bin/python -m pytest tests/test_fuzz.py --hypothesis-profile=thorough $(ARGS)
+test-thorough: install ## 10,000 hostile answers of each kind, and a million simulated crashes
+	@$(VENV)/bin/python -m pytest tests/test_fuzz.py tests/test_model.py --hypothesis-profile=thorough $(ARGS)
 
 crash: install ## kills the job KILLS times (1,000) and looks whether anything was lost or doubled
 	@$(VENV)/bin/python -m tests.crash.harness --kills $(KILLS) $(ARGS)

@@ -172,11 +172,12 @@ class End(NamedTuple):
     tables: Tables | None
 
     @property
-    def loaded(self) -> dict[str, str | None]:
-        """What people wrote, by `reply_id`."""
+    def loaded(self) -> dict[int, str | None]:
+        """What people wrote, by the place in the answer."""
         assert self.tables is not None
         rows = self.tables.records["replies"]
-        return dict(zip(rows["reply_id"].to_pylist(), rows["ReplyContent"].to_pylist(), strict=True))
+        places = [int(reply_id.rpartition("/")[2]) for reply_id in rows["reply_id"].to_pylist()]
+        return dict(zip(places, rows["ReplyContent"].to_pylist(), strict=True))
 
     @property
     def rejected(self) -> dict[int, str]:
@@ -238,14 +239,15 @@ def check(pull: Pull, tables: Tables) -> None:
 
 
 @pytest.fixture
-def way(tmp_path: Path) -> Way:
+def way(tmp_path: Path) -> Iterator[Way]:
     """The way of an answer."""
-    return Way(Journal(str(tmp_path / "journal")))
+    with Journal(str(tmp_path / "journal")) as journal:
+        yield Way(journal)
 
 
-def good_ones(records: list[bytes]) -> dict[str, str]:
+def good_ones(records: list[bytes]) -> dict[int, str]:
     """The good records of an answer as they must be loaded."""
-    return {f"r1/{n}": record[mark.start() : mark.end()].decode() for n, record, mark in marks(records)}
+    return {n: record[mark.start() : mark.end()].decode() for n, record, mark in marks(records)}
 
 
 def marks(records: list[bytes]) -> Iterator[tuple[int, bytes, re.Match[bytes]]]:

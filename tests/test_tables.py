@@ -226,9 +226,19 @@ def test_what_a_broken_answer_brought_whole_is_rows_of_a_pull_in_doubt() -> None
     doubted = Pull("d/000002", "replies", "1400006666", "ap-guangzhou", 30, AT)
     result = tables(doubted.doubted("Client.TruncatedBody: x", None, body, came.records))
     assert replies(result)["ReplyContent"].to_pylist() == ["a"]
-    assert result.rejected["record"].to_pylist() == ['{"bad": 1}']
+    assert result.rejected["record"].to_pylist() == ['{"bad":1}']
     (row,) = result.pulls.to_pylist()
     assert (row["outcome"], row["records"], row["at_risk"]) == ("in_doubt", 2, 28)
+
+
+def test_a_broken_answer_s_record_that_is_no_utf_8_is_set_aside_with_its_bytes_escaped() -> None:
+    """Its text could not be written into any table, and would stop every later run."""
+    body = a_pull([a_reply("a")]).body.replace(b"}]}}", b'}, {"ReplyContent": "\xff" }, {"a":  1}, {"b"')
+    came = whole_records(REPLIES, body)
+    doubted = Pull("d/000002", "replies", "1400006666", "ap-guangzhou", 30, AT)
+    result = tables(doubted.doubted("Client.TruncatedBody: x", None, body, came.records))
+    assert replies(result)["ReplyContent"].to_pylist() == ["a"]
+    assert result.rejected["record"].to_pylist() == ['{"ReplyContent": "\\xff" }', '{"a":  1}']
 
 
 def a_receipt(**fields: Any) -> dict[str, Any]:

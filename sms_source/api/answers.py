@@ -108,6 +108,11 @@ def whole_records(feed: Feed, body: bytes) -> Answer:
     return Answer(clean_request_id(request_id), [parse_record(text) for text in begun.whole], None)
 
 
+def whole_texts(feed: Feed, body: bytes) -> list[str]:
+    """The text of each of the `whole_records` of a body, as it came; bytes that are no UTF-8 are escaped."""
+    return [_as_it_came(text) for text in begun_records(feed, body).whole]
+
+
 class Begun(NamedTuple):
     """The texts in a body, which may break off; bytes that are no UTF-8 are in them as lone surrogates.
 

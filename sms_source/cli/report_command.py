@@ -12,7 +12,7 @@ from sms_source.cli.arguments import add_places
 from sms_source.cli.output import Output
 from sms_source.loading.keeping import as_found
 from sms_source.loading.loader import PIPELINE
-from sms_source.loading.target import target_of
+from sms_source.loading.target import place_of
 from sms_source.report import command, write_report
 
 
@@ -44,5 +44,5 @@ def _reader(destination: str, dataset: str, name: str) -> Iterator[dlt.Pipeline]
     """Yield a pipeline that reads: in a working directory of its own, so that it disturbs no job's."""
     with tempfile.TemporaryDirectory(prefix="tencent-sms-") as folder, as_found():
         yield dlt.pipeline(
-            name, pipelines_dir=folder, destination=target_of(destination, "reader"), dataset_name=dataset
+            name, pipelines_dir=folder, destination=place_of(destination), dataset_name=dataset
         )

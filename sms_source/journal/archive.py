@@ -120,8 +120,7 @@ class Archive:
 
     def names(self) -> list[BundleName]:
         """Return the bundles, the oldest first."""
-        found = (_NAME.fullmatch(name) for name in self._storage.names(FOLDER))
-        return [BundleName.of(parts) for parts in found if parts]
+        return _bundles(self._storage.names(FOLDER))
 
     def add(self, members: Iterable[Member], load_id: str) -> None:
         """Write the pulls of a loaded package; when this returns, they are durable.
@@ -142,10 +141,13 @@ class Archive:
         self._storage.move(path, f"{FOLDER}/{name._replace(load_id=load_id)}")
 
     def tidy(self, retention: timedelta) -> None:
-        """Delete what is older than the retention, and merge small bundles."""
+        """Delete what is older than the retention and what a kill left half written; merge small bundles."""
         oldest = format_time(now() - retention)
-        names = self.names()
-        self._storage.remove([f"{FOLDER}/{name}" for name in names if name.last <= oldest])
+        listed = self._storage.names(FOLDER)
+        names = _bundles(listed)
+        drafts = [name for name in listed if name.endswith(".zip.new")]
+        expired = [name for name in names if name.last <= oldest]
+        self._storage.remove([f"{FOLDER}/{name}" for name in (*expired, *drafts)])
         by_level: dict[int, list[BundleName]] = defaultdict(list)
         for name in names:
             if name.last > oldest and name.level < FINAL_LEVEL:
@@ -176,7 +178,7 @@ class Archive:
     def _merge(self, names: list[BundleName], level: int) -> None:
         load_id = max(name.load_id for name in names)
         members = (member for name in names for member in self._read(name))
-        for batch in _batches(members):
+        for batch in _batches(_once_each(members)):
             first = batch[0]
             self._write(
                 batch, f"{first.drain_id.rpartition('-')[2]}.{int(first.name[:6]):03d}", level, load_id
@@ -201,6 +203,21 @@ class Archive:
 
     def _write_as(self, name: BundleName, batch: list[Member]) -> None:
         self._storage.write(f"{FOLDER}/{name}", as_bundle(batch))
+
+
+def _bundles(names: Iterable[str]) -> list[BundleName]:
+    found = (_NAME.fullmatch(name) for name in names)
+    return [BundleName.of(parts) for parts in found if parts]
+
+
+def _once_each(members: Iterable[Member]) -> Iterator[Member]:
+    """Leave out a pull that is there already: a kill, or a replay, may have archived it twice."""
+    seen: set[tuple[str, str]] = set()
+    for member in members:
+        key = (member.drain_id, member.name)
+        if key not in seen:
+            seen.add(key)
+            yield member
 
 
 def _is_doubt(member: Member) -> bool:

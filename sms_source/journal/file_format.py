@@ -35,6 +35,9 @@ UNREADABLE = "Client.Unreadable: the journal's file of the answer can't be read"
 _RANK = {"answer": 2, "callback": 2, "lookup": 2, "intent": 1, "in_doubt": 0}
 """Of files of one pull the highest counts. An intent may hold an answer whole, a note of doubt never does."""
 
+LEAST_FIRST: tuple[State, ...] = ("intent", "in_doubt", "answer", "callback", "lookup")
+"""The order in which files of loaded pulls are removed: a kill leaves those that say more."""
+
 _TIME = "%Y%m%dT%H%M%S%fZ"
 _FILE_NAME = re.compile(
     r"(?P<number>\d{6,})\.(?P<feed>[a-z]+)\.(?P<app_id>[\w-]+)\.(?P<region>[\w-]+)\.(?P<limit>\d{1,3})"

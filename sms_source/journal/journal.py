@@ -10,7 +10,6 @@ A drain is one emptying of the queues, a pull one request of it. Where a pull li
 so that a run lists only what is not loaded, whatever the archive holds.
 """
 
-import itertools
 import logging
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -26,13 +25,12 @@ from sms_source.journal.archive import FOLDER as ARCHIVE
 from sms_source.journal.archive import Archive, is_bundle
 from sms_source.journal.encrypted_storage import EncryptedStorage, check_keys
 from sms_source.journal.encryption import Keys
-from sms_source.journal.file_format import encode, file_name
 from sms_source.journal.identity import Identity, Owner, claim, load_identity, note, refuse_another
-from sms_source.journal.pull import Pull, now
+from sms_source.journal.pull import Pull
 from sms_source.journal.reader import FOLDER, Files, Reader, fingerprint
 from sms_source.journal.spill import Spill
-from sms_source.journal.storage import Reservation, Storage, open_storage
-from sms_source.settings import JOURNAL_RESERVE
+from sms_source.journal.storage import Storage, open_storage
+from sms_source.journal.writer import JournalDrain
 
 logger = logging.getLogger(__name__)
 
@@ -198,8 +196,11 @@ class Journal:
         if retention > timedelta(0):
             self.archive.add((m for d in drains for m in self._reader.loaded(d, drains[d], load_id)), load_id)
         for drain_id, files in drains.items():
-            names = chain.from_iterable(files.values())
-            self.storage.remove([f"{FOLDER}/{drain_id}/{name}" for name in names])
+            names = list(chain.from_iterable(files.values()))
+            # An intent that outlived its answer, or the note beside it, would be a pull that nobody knows of.
+            for state in file_format.LEAST_FIRST:
+                own = [name for name in names if file_format.state_of(name) == state]
+                self.storage.remove([f"{FOLDER}/{drain_id}/{name}" for name in own])
             self.storage.remove_folder(f"{FOLDER}/{drain_id}", only_empty=True)
             self.spill.forget(drain_id)
         self.note(last_load=load_id)
@@ -232,77 +233,3 @@ class Journal:
         """Forget drains in which there was nothing after all."""
         for item in items:
             self.storage.remove_folder(f"{FOLDER}/{item}", only_empty=True)
-
-
-class JournalDrain:
-    """One drain's part of the journal; its methods may be called from several threads."""
-
-    def __init__(self, storage: Storage, spill: Spill, drain_id: str) -> None:
-        self.drain_id = drain_id
-        self._storage = storage
-        self._spill = spill
-        self._numbers = itertools.count(1)
-
-    def intend(self, feed: str, sms_sdk_app_id: str, region: str, limit: int) -> "Intent":
-        """Note that a request is about to go out, and reserve room for its answer.
-
-        Raises:
-            JournalError: the room can't be had; the request must not go out.
-        """
-        pull_id = f"{self.drain_id}/{next(self._numbers):06d}"
-        pull = Pull(pull_id, feed, sms_sdk_app_id, region, limit, requested_at=now())
-        path = f"{FOLDER}/{self.drain_id}/{file_name(pull, 'intent')}"
-        try:
-            reservation = self._storage.reserve(path, JOURNAL_RESERVE)
-        except OSError as error:
-            raise JournalError(
-                f"No room could be reserved for an answer in the journal {self._storage.url} ({error}). "
-                "Nothing more was pulled. Free or enlarge its disk, or see to its store, then run again."
-            ) from error
-        return Intent(pull, reservation, self._spill, self._storage.url)
-
-    def add(self, pull: Pull) -> Pull:
-        """Keep records that came by another way than a pull, such as a look-up; return them as they are kept.
-
-        Raises:
-            OSError: the storage refused it.
-        """
-        numbered = replace(pull, pull_id=f"{self.drain_id}/{next(self._numbers):06d}")
-        name = file_name(numbered, file_format.loaded_state(numbered))
-        self._storage.write(f"{FOLDER}/{self.drain_id}/{name}", encode(numbered))
-        return numbered
-
-    def close(self) -> None:
-        """End the drain; one without a pull leaves nothing."""
-        self._storage.remove_folder(f"{FOLDER}/{self.drain_id}", only_empty=True)
-
-
-class Intent:
-    """A pull that is about to be requested, and the file that waits for its answer."""
-
-    def __init__(self, pull: Pull, reservation: Reservation, spill: Spill, url: str) -> None:
-        self.pull = pull
-        self._reservation = reservation
-        self._spill = spill
-        self._url = url
-
-    def keep(self, pull: Pull) -> None:
-        """Keep the answer, or that the outcome is unknown; only then may anything else use it.
-
-        Raises:
-            JournalError: the journal refused it. The message says where it is instead.
-        """
-        name = file_name(pull, "in_doubt" if pull.in_doubt else "answer")
-        path, content = f"{FOLDER}/{pull.drain_id}/{name}", encode(pull)
-        try:
-            self._reservation.fill(path, content)
-        except OSError as error:
-            place = self._spill.keep(path, content)
-            raise JournalError(
-                f"An answer could not be written into the journal {self._url} ({error}). {place} Pulling has "
-                "stopped. Free or enlarge the journal's disk, or see to its store, then run again."
-            ) from error
-
-    def discard(self) -> None:
-        """Forget the pull: it handed nothing out."""
-        self._reservation.discard()

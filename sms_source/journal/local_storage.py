@@ -37,9 +37,10 @@ class LocalReservation:
         self._storage.move(self._path, final_path)
 
     def discard(self) -> None:
-        """Remove the file."""
+        """Remove the file. Not flushed: brought back by a power cut, it is a pull in doubt."""
         os.close(self._descriptor)
-        self._storage.remove([self._path])
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(f"{self._storage.url}/{self._path}")
 
 
 class LocalStorage:
@@ -117,6 +118,9 @@ class LocalStorage:
         for path in paths:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(f"{self.url}/{path}")
+        for folder in {os.path.dirname(f"{self.url}/{path}") for path in paths}:
+            with contextlib.suppress(FileNotFoundError):
+                _flush_folder(folder)
 
     def remove_folder(self, folder: str, *, only_empty: bool = False) -> None:
         target = f"{self.url}/{folder}"

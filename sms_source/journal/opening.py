@@ -8,15 +8,19 @@ from sms_source.journal.journal import Journal
 from sms_source.settings import JOURNAL_WAIT_SECONDS
 
 
-def open_journal(options: SmsSourceConfiguration) -> Journal:
+def open_journal(options: SmsSourceConfiguration, *, wait_seconds: float = JOURNAL_WAIT_SECONDS) -> Journal:
     """Return the journal that the options name, with their keys, to be entered.
+
+    Args:
+        options: of the source, resolved.
+        wait_seconds: to wait for another user to end.
 
     Raises:
         ConfigurationError: as `Journal` and `Keys.parse`.
     """
     return Journal(
         options.journal_url,
-        wait_seconds=JOURNAL_WAIT_SECONDS,
+        wait_seconds=wait_seconds,
         keys=Keys.parse(options.journal_encryption_key),
     )
 

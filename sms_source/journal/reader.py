@@ -33,7 +33,7 @@ class Reader:
         self._storage = storage
 
     def files(self, drain_id: str) -> Files:
-        """Return the files in a drain's folder; what is no pull's is set aside."""
+        """Return the files in a drain's folder; drafts are deleted, and what is no pull's is set aside."""
         names = []
         try:
             found = self._storage.names(f"{FOLDER}/{drain_id}")
@@ -44,8 +44,11 @@ class Reader:
             try:
                 parse_name(drain_id, name)
             except ValueError as error:
-                if not name.endswith(".new"):  # a draft that a kill left
-                    self.set_aside(f"{drain_id}/{name}", str(error))
+                path = f"{drain_id}/{name}"
+                if name.endswith(".new"):  # a draft that a kill left
+                    self._storage.remove([f"{FOLDER}/{path}"])
+                else:
+                    self.set_aside(path, str(error))
             else:
                 names.append(name)
         return by_rank(names)

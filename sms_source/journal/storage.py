@@ -19,7 +19,7 @@ class Reservation(Protocol):
         """Write the content, then give the file its final name, in one step."""
 
     def discard(self) -> None:
-        """Remove the file."""
+        """Remove the file; a power cut may bring it back."""
 
 
 class Storage(Protocol):
@@ -55,7 +55,7 @@ class Storage(Protocol):
         """Give the file another path, replacing what is there."""
 
     def remove(self, paths: list[str]) -> None:
-        """Remove files, those that are there."""
+        """Remove files, those that are there. Until it returns, any of them may still be there or not."""
 
     def remove_folder(self, folder: str, *, only_empty: bool = False) -> None:
         """Remove a folder with its files; with `only_empty`, leave one that holds anything."""

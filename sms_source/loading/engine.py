@@ -30,6 +30,11 @@ from sms_source.views import create_views
 
 logger = logging.getLogger(__name__)
 
+MOST_RACES = 8
+"""That a load may lose against other jobs of the dataset: one for all that a job makes, as a rule."""
+_RACES = ("DuplicateSchema", "DuplicateTable", "DuplicateColumn", "UniqueViolation", "DeadlockDetected")
+"""What PostgreSQL's driver names them; two jobs that make the tables in another order wait for each other."""
+
 
 class Engine:
     """A dlt pipeline that loads extractions, and answers what the destination holds.
@@ -94,11 +99,20 @@ class Engine:
         try:
             info = self.pipeline.run(source)
         except PipelineStepFailed as error:
-            if not _is_race(error):
-                raise
-            info = self.pipeline.load()  # the other job's tables are there now
+            info = self._load_after_race(error)
         info.raise_on_failed_jobs()
         return info
+
+    def _load_after_race(self, error: PipelineStepFailed) -> LoadInfo:
+        """Load again: what another job made first is there now. Raise any other error."""
+        for _ in range(MOST_RACES):
+            if not _is_race(error):
+                break
+            try:
+                return self.pipeline.load()
+            except PipelineStepFailed as another:
+                error = another
+        raise error
 
     def restore(self) -> commits.State:
         """Take dlt's state from the destination, and return what it says of the last package."""
@@ -184,8 +198,7 @@ def _is_race(error: PipelineStepFailed) -> bool:
     """Return whether another job made the same schema, table or column at the same moment."""
     cause: BaseException | None = error
     while cause is not None:
-        name = type(cause).__name__
-        if error.step == "load" and (name.startswith("Duplicate") or name == "UniqueViolation"):
+        if error.step == "load" and type(cause).__name__ in _RACES:
             return True
         cause = cause.__cause__ or cause.__context__
     return False

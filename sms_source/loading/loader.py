@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 PIPELINE = "sms_replies"
 DATASET = "sms"
 
+HELD_WAIT_SECONDS = 120.0
+"""To wait for the journal between rounds: one of --follow that has much to load goes on for a minute."""
+
 
 def load(
     destination: str | AnyDestination = "duckdb",
@@ -172,7 +175,7 @@ class Loader:
     @contextmanager
     def held(self) -> Iterator[tuple[Journal, Engine]]:
         """Hold the journal, claimed, and the dlt pipeline, for something else than a round."""
-        journal = open_journal(self._options)
+        journal = open_journal(self._options, wait_seconds=HELD_WAIT_SECONDS)
         with as_found(), journal:
             target = target_of(self._destination, journal.identity.journal_id)
             journal.claim(owner_of(target, self._pipeline, self._dataset))

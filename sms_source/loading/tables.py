@@ -5,7 +5,6 @@ A column that holds a field of the API has the field's name (`ReplyTime`), which
 record which does not fit is gone through row by row.
 """
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -14,10 +13,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sms_source.api.answers import Unreadable, record_texts
+from sms_source.api.answers import record_texts, whole_texts
 from sms_source.feeds import Feed
 from sms_source.journal.pull import Pull
-from sms_source.loading.keyword import keywords
+from sms_source.keyword import keywords
 from sms_source.loading.records import OTHER_FIELDS, misfit, new_fields, plain_name
 from sms_source.privacy.erasing import is_erased
 from sms_source.settings import NEWEST_TIME, OLDEST_TIME
@@ -165,10 +164,8 @@ def _records(
 
 
 def _texts(feed: Feed, pull: Pull) -> list[str]:
-    """Return the text of each record as it came; of a broken answer, as it was understood."""
-    if not pull.in_doubt:
-        return record_texts(feed, pull.body)
-    return [record.text if isinstance(record, Unreadable) else json.dumps(record) for record in pull.records]
+    """Return the text of each record as it came."""
+    return (whole_texts if pull.in_doubt else record_texts)(feed, pull.body)
 
 
 def _struct(feed: Feed) -> pa.StructType:

@@ -16,17 +16,19 @@ from dlt.destinations.impl.duckdb.exceptions import InvalidInMemoryDuckdbCredent
 from sms_source.errors import ConfigurationError
 from sms_source.journal.identity import Owner
 
-ONE_TRANSACTION = ("duckdb", "motherduck", "ducklake")
-"""Kinds of destinations that have transactions, and whose merge dlt commits statement by statement all the
-same: killed between DELETE and INSERT, it would leave a table without its rows."""
+ONE_TRANSACTION = ("duckdb", "motherduck", "ducklake", "postgres")
+"""Kinds of destinations that have transactions, and whose merge dlt makes without one all the same.
+
+DuckDB would commit it statement by statement: killed between DELETE and INSERT, it would leave a table
+without its rows. PostgreSQL gets it as one message, and may commit it after the job was killed, beside the
+merge of the next run: each row would be there twice.
+"""
 
 
-def target_of(destination: str | AnyDestination, journal_id: str) -> AnyDestination:
-    """Return dlt's destination, set up for this job; one that is given is copied.
+def place_of(destination: str | AnyDestination) -> AnyDestination:
+    """Return dlt's destination, to read from it; one that is given is copied.
 
     Its files are in the current directory, and not where a pipeline of this name ran first, as dlt has it.
-    Its merges are staged in a dataset of this journal's alone: dlt's would be that of all jobs of a dataset,
-    and two loads at once lose and double rows. And they are one transaction.
 
     Raises:
         ConfigurationError: there is no such destination.
@@ -36,9 +38,22 @@ def target_of(destination: str | AnyDestination, journal_id: str) -> AnyDestinat
         raise ConfigurationError("The destination has no name; expected one of dlt's, such as 'duckdb'.")
     if target is destination:
         target = copy.deepcopy(target)
-    parameters, kind = target.config_params, kind_of(target)
     if issubclass(target.spec, WithLocalFiles):
-        parameters["local_dir"] = os.path.abspath(dlt.current.run_context().local_dir)
+        target.config_params["local_dir"] = os.path.abspath(dlt.current.run_context().local_dir)
+    return target
+
+
+def target_of(destination: str | AnyDestination, journal_id: str) -> AnyDestination:
+    """Return dlt's destination, set up to load into it; as `place_of`.
+
+    Its merges are staged in a dataset of this journal's alone: dlt's would be that of all jobs of a dataset,
+    and two loads at once lose and double rows. And they are one transaction.
+
+    Raises:
+        ConfigurationError: there is no such destination.
+    """
+    target = place_of(destination)
+    parameters, kind = target.config_params, kind_of(target)
     if issubclass(target.spec, DestinationClientDwhConfiguration):
         parameters.setdefault("staging_dataset_name_layout", f"%s_staging_{journal_id}")
     if kind in ONE_TRANSACTION:

@@ -49,6 +49,7 @@ class WorkingDirectory:
     def __init__(self, pipeline_name: str, journal_id: str, *, in_memory: bool = False) -> None:
         self._name = pipeline_name
         self._in_memory = in_memory
+        self._is_emptied = False
         self._link: Path | None = None
         self._lock = FileLock(data_directory() / f"{pipeline_name}.lock", mode=0o600, thread_local=False)
         self.pipelines_dir = Path(get_dlt_pipelines_dir())
@@ -63,7 +64,8 @@ class WorkingDirectory:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for packages in _PACKAGES:
+        # One that was refused is another's, with what waits in it.
+        for packages in _PACKAGES if self._is_emptied else ():
             for path in self.path.glob(packages):
                 shutil.rmtree(path, ignore_errors=True)
         if self._link:
@@ -78,6 +80,7 @@ class WorkingDirectory:
     def empty(self) -> None:
         """Have dlt begin in an empty directory. Raises `ConfigurationError` as `empty_working_directory`."""
         empty_working_directory(self._name, self.pipelines_dir)
+        self._is_emptied = True
         if self._in_memory and (memory := _folder_in_memory(self.path)):
             self._link, self.pipelines_dir = self.path, memory
 

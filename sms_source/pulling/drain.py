@@ -15,8 +15,8 @@ from sms_source.api.client import SmsClient
 from sms_source.configuration import SmsSourceConfiguration
 from sms_source.errors import InDoubtError, PullError
 from sms_source.feeds import feeds_of
-from sms_source.journal.journal import JournalDrain
 from sms_source.journal.pull import Pull
+from sms_source.journal.writer import JournalDrain
 from sms_source.pulling.bounds import Bounds
 from sms_source.pulling.concurrency import Concurrency
 from sms_source.pulling.pull_once import Queue, Result, pull_once

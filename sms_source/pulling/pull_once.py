@@ -12,8 +12,8 @@ from sms_source.api.catalogue import error_for
 from sms_source.api.client import RawAnswer
 from sms_source.errors import InDoubtError, JournalError, PullError, SmsSourceError
 from sms_source.feeds import Feed
-from sms_source.journal.journal import JournalDrain
 from sms_source.journal.pull import Pull
+from sms_source.journal.writer import JournalDrain
 
 
 class Client(Protocol):

@@ -145,6 +145,7 @@ class Actor:
             "JOURNAL_RETENTION_DAYS": str(options.retention_days),
             "PULL_WORKERS": str(options.workers),
             "PULL_LIMIT": str(PULL_LIMIT),
+            "PULL_FEEDS": '["replies", "receipts"]' if options.receipts else '["replies"]',
             # The rate is not what is tested here, and a killed run's last second counts against the next.
             "PULLS_PER_SECOND": "1000",
             **(private.OPTIONS if options.private else {}),

@@ -40,7 +40,7 @@ from tests.crash.options import Options, Report
 from tests.crash.private import files_in_clear
 from tests.crash.replies import ReplyMaker
 from tests.crash.simulator_connections import wait_for_requests
-from tests.crash.truth import Run, Tables, Truth
+from tests.crash.truth import RECEIPTS, REPLIES, Run, Tables, Truth
 
 __all__ = ["Harness", "Options", "Report", "run"]
 
@@ -74,6 +74,7 @@ class Harness:
         self._options = options
         self._random = random.Random(options.seed)
         self._replies = ReplyMaker(self._random)
+        self._feeds = [REPLIES, RECEIPTS] if options.receipts else [REPLIES]
         self._runs: list[Run] = []
         self._first_pull = 0
         self._numbers = itertools.count(1)
@@ -229,8 +230,10 @@ class Harness:
 
     def _enqueue(self, most: int) -> None:
         for app_id in [app_id for actor in self._actors for app_id in actor.app_ids]:
-            replies = self._replies.make(self._random.randint(0, most))
-            self.report.counts["enqueued"] += self._simulator.enqueue(app_id, replies)
+            for feed in self._feeds:
+                make = self._replies.make if feed is REPLIES else self._replies.make_receipts
+                records = make(self._random.randint(0, most))
+                self.report.counts["enqueued"] += self._simulator.enqueue(app_id, records, feed=feed.name)
 
     # The variants.
 
@@ -282,21 +285,23 @@ class Harness:
         if self.report.violations:
             return
         pulls = self._simulator.log(self._first_pull)
-        truth = Truth(
-            pulls,
-            self._runs,
-            self._replies.malformed,
-            self._options.workers,
-            is_private=self._options.private,
-        )
-        tables = self._read_tables()
         archive = [file for actor in self._actors for file in read_archive(actor.folders.journal)]
-        truth.compare(tables, archive if self._options.retention_days else None)
-        self.report.counts += truth.counts
-        self.report.counts["rejected"] += len(tables.rejected_records)
-        self.report.violations += truth.violations
+        for feed in self._feeds:
+            truth = Truth(
+                pulls,
+                self._runs,
+                self._replies.malformed,
+                self._options.workers,
+                feed,
+                is_private=self._options.private,
+            )
+            tables = self._read_tables(feed.name)
+            truth.compare(tables, archive if self._options.retention_days else None)
+            self.report.counts += truth.counts
+            self.report.counts["rejected"] += len(tables.rejected_records)
+            self.report.violations += truth.violations
 
-    def _read_tables(self) -> Tables:
+    def _read_tables(self, feed: str) -> Tables:
         os.environ["RUNTIME__DLTHUB_TELEMETRY"] = "false"
         import dlt
 
@@ -311,9 +316,10 @@ class Harness:
         )
         tables = []
         with pipeline.sql_client() as client:
-            for name in Tables._fields:
+            for name in (feed, "pulls", "rejected_records"):
                 table = client.make_qualified_table_name(name)
-                with client.execute_query(f"select * from {table}") as cursor:
+                where = "" if name == feed else f" where feed = '{feed}'"
+                with client.execute_query(f"select * from {table}{where}") as cursor:
                     columns = [column[0] for column in cursor.description]
                     tables.append([dict(zip(columns, row, strict=True)) for row in cursor.fetchall()])
         return Tables(*tables)

@@ -17,14 +17,17 @@ class File(NamedTuple):
 
     request_id: of a whole answer, else None.
     body: of a whole answer, else empty.
+    torn: the RequestId, and what was written of the body, of an answer that a kill left half written.
     """
 
     pull_id: str
+    feed: str
     app_id: str
     requested_at: datetime
     state: str
     request_id: str | None
     body: bytes
+    torn: tuple[str, bytes] | None
 
 
 @dataclass
@@ -32,11 +35,13 @@ class Leftovers:
     """What a killed run left in the journal of its own pulls, read before the next run can touch it.
 
     journaled: the `pull_id` of each answer that is there whole, by its RequestId.
-    intents: the requests without an answer: their applications and times, by `pull_id`.
+    intents: the requests without a whole answer: their feeds, applications and times, by `pull_id`.
+    torn: of them, those with a part of one: its RequestId, and what was written of its body.
     """
 
     journaled: dict[str, str] = field(default_factory=dict)
-    intents: dict[str, tuple[str, datetime]] = field(default_factory=dict)
+    intents: dict[str, tuple[str, str, datetime]] = field(default_factory=dict)
+    torn: dict[str, tuple[str, bytes]] = field(default_factory=dict)
 
 
 def read_leftovers(journal: JournalFiles, drains: Iterable[str]) -> Leftovers:
@@ -52,7 +57,9 @@ def read_leftovers(journal: JournalFiles, drains: Iterable[str]) -> Leftovers:
             if whole:
                 found.journaled[whole[0]] = pull_id
             elif {file.state for file in own} == {"intent"}:
-                found.intents[pull_id] = (own[0].app_id, own[0].requested_at)
+                found.intents[pull_id] = (own[0].feed, own[0].app_id, own[0].requested_at)
+                if own[0].torn:
+                    found.torn[pull_id] = own[0].torn
     return found
 
 
@@ -69,21 +76,32 @@ def read_archive(journal: JournalFiles) -> Iterator[File]:
 
 def _read_file(drain_id: str, name: str, content: bytes) -> File:
     number, feed, app_id, _region, _limit, requested_at, state = name.split(".")
-    if feed != "replies":
-        raise ValueError(f"{name} is of another feed")
-    request_id, body = _read_answer(content)
-    return File(f"{drain_id}/{number}", app_id, _parse_time(requested_at), state, request_id, body)
+    request_id, body, is_whole = _read_answer(content)
+    torn = None if is_whole or request_id is None else (request_id, body)
+    return File(
+        f"{drain_id}/{number}",
+        feed,
+        app_id,
+        _parse_time(requested_at),
+        state,
+        request_id if is_whole else None,
+        body if is_whole else b"",
+        torn,
+    )
 
 
 def _parse_time(text: str) -> datetime:
     return datetime.strptime(text, "%Y%m%dT%H%M%S%fZ").replace(tzinfo=timezone.utc)
 
 
-def _read_answer(content: bytes) -> tuple[str | None, bytes]:
+def _read_answer(content: bytes) -> tuple[str | None, bytes, bool]:
+    """Return the RequestId of an answer, its body, and whether that is whole."""
     line, newline, rest = content.partition(b"\n")
     if not newline or not line.startswith(b"{"):
-        return None, b""
+        return None, b"", False
     envelope = json.loads(line)
     body = rest[: envelope["body_bytes"]]
     is_whole = len(body) == envelope["body_bytes"] and zlib.crc32(body) == envelope["body_crc32"]
-    return (envelope["request_id"], body) if is_whole and envelope["error"] is None else (None, b"")
+    if envelope["error"] is not None:
+        return None, b"", False
+    return envelope["request_id"], body if is_whole else body.split(b"\0")[0], is_whole

@@ -23,6 +23,7 @@ class Options:
     same_name: whether these have one pipeline name.
     retention_days: the job's `journal_retention_days`.
     destination: of dlt; one other than DuckDB takes its credentials from the environment.
+    receipts: whether receipts arrive and are drained, too.
     journal_url: of a journal in an object store, which takes its credentials from the environment.
     latency: of the simulator's answers, in seconds; None draws one for each run.
     replies: the most that arrive for an application before a run.
@@ -41,6 +42,7 @@ class Options:
     tear_data: bool = False
     new_dataset: bool = False
     heal: bool = False
+    receipts: bool = False
     replays: float = 0.0
     jobs: int = 1
     same_name: bool = False
@@ -101,11 +103,11 @@ class Report:
         rows = {
             "kills": f"{self.kills:,} of {self.runs:,} runs, {self.options.workers} workers",
             "  by phase": phases,
-            "replies": f"{counts['enqueued']:,} enqueued, {counts['handed out']:,} handed out, "
+            "records": f"{counts['enqueued']:,} enqueued, {counts['handed out']:,} handed out, "
             f"{counts['loaded']:,} loaded ({counts['rejected']:,} of them rejected)",
-            "lost in flight": f"{counts['lost in flight']:,} replies of "
+            "lost in flight": f"{counts['lost in flight']:,} records of "
             f"{counts['answers lost in flight']:,} answers",
-            "in doubt": f"{counts['in doubt']:,} pulls, {counts['at risk']:,} replies at risk; "
+            "in doubt": f"{counts['in doubt']:,} pulls, {counts['at risk']:,} records at risk; "
             f"{counts['in doubt, nothing lost']:,} of the pulls had lost nothing",
             "warehouse": f"{counts['put back']:,} times put back, {counts['deleted']:,} deleted, "
             f"{counts['dropped']:,} dropped",

@@ -40,6 +40,51 @@ class ReplyMaker:
         """So many replies, each as JSON."""
         return [self._make() for _ in range(count)]
 
+    def make_receipts(self, count: int) -> list[bytes]:
+        """Return so many receipts, each as JSON, some equal to the one before, some malformed."""
+        made: list[bytes] = []
+        for _ in range(count):
+            draw = self._random.random()
+            if made and draw < _TWIN_SHARE and made[-1] not in self.malformed:
+                made.append(made[-1])
+                continue
+            record = self._receipt()
+            if draw > 1 - _MALFORMED_SHARE:
+                made.append(self._make_malformed_receipt(record))
+                self.malformed.add(made[-1])
+            else:
+                made.append(json.dumps(record, ensure_ascii=self._random.random() < 0.5).encode())
+        return made
+
+    def _receipt(self) -> dict[str, Any]:
+        self._serial += 1
+        subscriber_number = f"12{self._random.randrange(10**9):09}"
+        record: dict[str, Any] = {
+            "UserReceiveTime": self._time(),
+            "CountryCode": "86",
+            "PhoneNumber": f"+86{subscriber_number}",
+            "SubscriberNumber": subscriber_number,
+            "SerialNo": f"5000:#{self._serial}",
+            "ReportStatus": self._random.choice(["SUCCESS", "FAIL"]),
+            "Description": self._random.choice(["DELIVRD", "12", "012", "MK:0001", "", None]),
+            "SessionContext": self._random.choice([None, "", "order 7"]),
+        }
+        if self._random.random() < 0.1:
+            del record["SessionContext"]
+        return record
+
+    def _make_malformed_receipt(self, record: dict[str, Any]) -> bytes:
+        kind = self._random.randrange(4)
+        if kind == 0:
+            record["UserReceiveTime"] = str(record["UserReceiveTime"])
+        elif kind == 1:
+            del record["PhoneNumber"]
+        elif kind == 2:
+            del record["ReportStatus"]
+        else:
+            return b'{"SerialNo": "#%d no JSON", "UserReceiveTime": NaN}' % self._serial
+        return json.dumps(record).encode()
+
     def _make(self) -> bytes:
         draw = self._random.random()
         if draw < _TWIN_SHARE and self._last is not None:

@@ -16,21 +16,61 @@ from sms_source.simulator import Outcome, Pull
 from tests.crash import private
 from tests.crash.journal_files import File, Leftovers
 
-REPLY_COLUMNS = {
+_PERSON = {
     "PhoneNumber": "phone_number",
     "CountryCode": "country_code",
     "SubscriberNumber": "subscriber_number",
-    "SignName": "sign_name",
-    "ExtendCode": "extend_code",
-    "ReplyContent": "reply_content",
 }
+
+
+class Feed(NamedTuple):
+    """What differs between the feeds.
+
+    record_id: the column of a record's id.
+    time: the field of a record's time, and its column.
+    mark: the field that traces a record, and its column.
+    columns: of the other fields.
+    """
+
+    name: str
+    record_id: str
+    time: tuple[str, str]
+    mark: tuple[str, str]
+    columns: dict[str, str]
+
+
+REPLIES = Feed(
+    "replies",
+    "reply_id",
+    ("ReplyTime", "reply_time"),
+    ("ReplyContent", "reply_content"),
+    {
+        **_PERSON,
+        "SignName": "sign_name",
+        "ExtendCode": "extend_code",
+        "ReplyContent": "reply_content",
+    },
+)
+RECEIPTS = Feed(
+    "receipts",
+    "receipt_id",
+    ("UserReceiveTime", "user_receive_time"),
+    ("SerialNo", "serial_no"),
+    {
+        **_PERSON,
+        "SerialNo": "serial_no",
+        "ReportStatus": "report_status",
+        "Description": "description",
+        "SessionContext": "session_context",
+    },
+)
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 Row = dict[str, Any]
 
 
 class Tables(NamedTuple):
-    """The rows of the warehouse."""
+    """The rows of one feed; `replies` are its records, also where these are receipts."""
 
     replies: Sequence[Row]
     pulls: Sequence[Row]
@@ -72,6 +112,7 @@ class Truth:
         runs: of the jobs, in their order; none is going on.
         malformed: the replies that do not fit, as sent.
         workers: pulls that a run may have in flight.
+        feed: whose pulls and rows are compared.
         is_private: whether the tables are to be without numbers.
     """
 
@@ -81,6 +122,7 @@ class Truth:
         runs: Sequence[Run],
         malformed: Collection[bytes],
         workers: int,
+        feed: Feed = REPLIES,
         *,
         is_private: bool = False,
     ) -> None:
@@ -93,7 +135,15 @@ class Truth:
         self._workers = workers
         self._expected = private.expected_record if is_private else lambda record: record
         self._expected_text = private.expected_text if is_private else lambda text: text
-        self._by_id = {pull.request_id: pull for pull in pulls if pull.replies}
+        self._feed = feed
+        self._by_id = {pull.request_id: pull for pull in pulls if pull.replies and pull.feed == feed.name}
+        self._torn = {
+            request_id: _whole_in(body, self._by_id[request_id].replies)
+            for run in runs
+            for request_id, body in run.leftovers.torn.values()
+            if request_id in self._by_id
+        }
+        """How many records of an answer that a kill left half written are whole."""
 
     def compare(self, tables: Tables, archive: Iterable[File] | None = None) -> None:
         """Compare all of it.
@@ -127,7 +177,7 @@ class Truth:
 
     def _check_keys(self, tables: Tables) -> None:
         keys = {
-            "reply_id": [row["reply_id"] for row in tables.replies],
+            self._feed.record_id: [row[self._feed.record_id] for row in tables.replies],
             "pull_id": [row["pull_id"] for row in tables.pulls],
             "rejected record": [(row["pull_id"], row["position"]) for row in tables.rejected_records],
         }
@@ -138,7 +188,7 @@ class Truth:
 
     def _check_rows(self, tables: Tables) -> set[str]:
         """Compare each row with its reply; return the RequestIds of the answers that are there."""
-        replies = {(row["request_id"], _position(row)): row for row in tables.replies}
+        replies = {(row["request_id"], _position(row[self._feed.record_id])): row for row in tables.replies}
         rejected = {(row["request_id"], row["position"]): row for row in tables.rejected_records}
         ledger = {row["request_id"]: row for row in tables.pulls if row["request_id"]}
         loaded = set()
@@ -151,11 +201,11 @@ class Truth:
                     row = rejected.pop(key, None)
                     wrong = row is not None and (row["record"], row["feed"]) != (
                         self._expected_text(_text(reply)),
-                        "replies",
+                        self._feed.name,
                     )
                 else:
                     row = replies.pop(key, None)
-                    wrong = row is not None and not _equals(
+                    wrong = row is not None and not self._equals(
                         row, self._expected(json.loads(reply)), pull, position
                     )
                 if row is None:
@@ -163,9 +213,14 @@ class Truth:
                 found += 1
                 if wrong or (row["pull_id"], row["pulled_at"]) != (facts["pull_id"], facts["answered_at"]):
                     self._violation("a row differs from its reply", (row, reply))
-            if found:
+            if request_id in self._torn:
+                if found != self._torn[request_id]:
+                    self._violation(
+                        "of a half-written answer, other records are there than whole ones", request_id
+                    )
+            elif found:
                 loaded.add(request_id)
-            if 0 < found < len(pull.replies):
+            if 0 < found < len(pull.replies) and request_id not in self._torn:
                 self.counts["missing"] += len(pull.replies) - found
                 self._violation(
                     "replies of an answer are missing", f"{request_id}, {found} of {len(pull.replies)}"
@@ -177,13 +232,15 @@ class Truth:
 
     def _check_marks(self, tables: Tables, loaded: set[str]) -> None:
         """Count the marked texts: a doubled reply shows here even under another key."""
+        field, column = self._feed.mark
+        whole = {request_id: len(self._by_id[request_id].replies) for request_id in loaded} | self._torn
         sent = Counter(
-            json.loads(reply)["ReplyContent"]
-            for request_id in loaded
-            for reply in self._by_id[request_id].replies
+            json.loads(reply)[field]
+            for request_id, count in whole.items()
+            for reply in self._by_id[request_id].replies[:count]
             if reply not in self._malformed
         )
-        there = Counter(row["reply_content"] for row in tables.replies)
+        there = Counter(row[column] for row in tables.replies)
         self._violation("texts are there more often than sent", *(there - sent).items())
         self._violation("texts are there less often than sent", *(sent - there).items())
 
@@ -193,7 +250,7 @@ class Truth:
         for request_id in answered.keys() & loaded:
             row, pull = answered[request_id], self._by_id[request_id]
             facts = (row["feed"], row["sms_sdk_app_id"], row["region"], row["records"])
-            expected = ("replies", pull.app_id, pull.region, len(pull.replies))
+            expected = (self._feed.name, pull.app_id, pull.region, len(pull.replies))
             if facts != expected or (row["at_risk"], row["error"]) != (0, None):
                 self._violation("a ledger row differs from its pull", row)
             sent_at = _EPOCH + timedelta(seconds=pull.time)
@@ -208,7 +265,7 @@ class Truth:
         """The first half of the promise, by what was in the journal when a run was killed."""
         pull_ids = {row["request_id"]: row["pull_id"] for row in tables.pulls}
         for run in self._runs:
-            missing = run.leftovers.journaled.keys() - loaded
+            missing = run.leftovers.journaled.keys() & self._by_id.keys() - loaded
             self._missing |= missing
             self._violation("journaled, and not loaded", *(f"{run}: {request_id}" for request_id in missing))
             for request_id in run.leftovers.journaled.keys() & loaded:
@@ -219,35 +276,44 @@ class Truth:
         """The second half: the pulls in doubt are the requests that a kill cut off, and no other."""
         doubts = {row["pull_id"]: row for row in tables.pulls if row["outcome"] == "in_doubt"}
         expected = {
-            pull_id: intent for run in self._runs for pull_id, intent in run.leftovers.intents.items()
+            pull_id: (app_id, requested_at, *self._left_of(run, pull_id))
+            for run in self._runs
+            for pull_id, (feed, app_id, requested_at) in run.leftovers.intents.items()
+            if feed == self._feed.name
         }
         self.counts["in doubt"] = len(doubts)
         self.counts["at risk"] = sum(row["at_risk"] for row in doubts.values())
         self._violation("in doubt, and no kill left it", *(doubts.keys() - expected.keys()))
         self._violation("a kill left it, and it is not in doubt", *(expected.keys() - doubts.keys()))
         for pull_id in doubts.keys() & expected.keys():
-            row, (app_id, requested_at) = doubts[pull_id], expected[pull_id]
+            row = doubts[pull_id]
             facts = (row["sms_sdk_app_id"], row["requested_at"], row["records"], row["request_id"])
-            if facts != (app_id, requested_at, 0, None) or not row["error"]:
+            if facts != expected[pull_id] or not row["error"]:
                 self._violation("a row in doubt differs from its request", row)
         for run in self._runs:
             pulls = self._pulls[run.first_pull : run.end_pull]
-            self._check_run(run, [p for p in pulls if p.app_id in run.app_ids], loaded, doubts)
+            own = [p for p in pulls if p.app_id in run.app_ids and p.feed == self._feed.name]
+            self._check_run(run, own, loaded, doubts)
 
     def _check_run(self, run: Run, pulls: list[Pull], loaded: set[str], doubts: dict[str, Row]) -> None:
         """Each lost answer of a run has a row in doubt: of its application, from before it was sent."""
-        intents = run.leftovers.intents
+        intents = {
+            pull_id: app_id
+            for pull_id, (feed, app_id, _) in run.leftovers.intents.items()
+            if feed == self._feed.name
+        }
         if len(intents) > self._workers:
             self._violation("more requests cut off than workers", f"{run}: {len(intents)}")
         lost: dict[str, list[Pull]] = defaultdict(list)
         for pull in pulls:
             if pull.outcome not in (Outcome.ANSWERED, Outcome.EMPTY):
                 self._violation("the simulator did not answer", pull)
-            if pull.replies and pull.request_id not in loaded:
+            if pull.replies and pull.request_id not in loaded | self._torn.keys():
                 lost[pull.app_id].append(pull)
-        covered = 0
+        covered = len(run.leftovers.torn.keys() & intents.keys())  # their rows name them
         for app_id, lost_pulls in lost.items():
-            rows = [doubts[i] for i, intent in intents.items() if intent[0] == app_id and i in doubts]
+            own = [i for i, of in intents.items() if of == app_id and i not in run.leftovers.torn]
+            rows = [doubts[i] for i in own if i in doubts]
             rows.sort(key=lambda row: row["requested_at"])
             # The log is in the order of time. If any assignment of rows to pulls fits, then this one does.
             for pull, row in itertools.zip_longest(lost_pulls, rows[: len(lost_pulls)]):
@@ -266,30 +332,48 @@ class Truth:
         there = {file.pull_id: file for file in archive}
         for row in tables.pulls:
             file = there.get(row["pull_id"])
-            if file is None or file.request_id != row["request_id"]:
+            is_answered = row["outcome"] == "answered"
+            if file is None or (is_answered and file.request_id != row["request_id"]):
                 self._violation("loaded, and not in the archive", row["pull_id"])
-            elif row["request_id"] in self._by_id:
+            elif is_answered and row["request_id"] in self._by_id:
                 replies = self._by_id[row["request_id"]].replies
                 if b",".join(replies) not in file.body:
                     self._violation("the archive has another answer than was sent", row["pull_id"])
 
+    def _left_of(self, run: Run, pull_id: str) -> tuple[int, str | None]:
+        """Return how many records a kill left of an answer, and its RequestId."""
+        request_id = run.leftovers.torn.get(pull_id, (None,))[0]
+        return self._torn.get(request_id or "", 0), request_id
 
-def _position(row: Row) -> int:
-    return int(row["reply_id"].rpartition("/")[2])
+    def _equals(self, row: Row, record: dict[str, Any], pull: Pull, position: int) -> bool:
+        field, column = self._feed.time
+        expected = {column: record.get(name) for name, column in self._feed.columns.items()}
+        expected |= {
+            self._feed.record_id: f"{row['pull_id']}/{position}",
+            "channel": "queue",
+            "sms_sdk_app_id": pull.app_id,
+            "region": pull.region,
+            "request_id": pull.request_id,
+            column: _EPOCH + timedelta(seconds=record[field]),
+        }
+        return all(row[column] == value for column, value in expected.items())
+
+
+def _whole_in(body: bytes, records: Sequence[bytes]) -> int:
+    """Count the records that are whole in the beginning of a body, in their order."""
+    end = 0
+    for count, record in enumerate(records):
+        begin = body.find(record, end)
+        end = begin + len(record)
+        # Of what is no object, nobody can tell whether it is whole before something follows.
+        if begin < 0 or (end == len(body) and not record.endswith(b"}")):
+            return count
+    return len(records)
+
+
+def _position(record_id: str) -> int:
+    return int(record_id.rpartition("/")[2])
 
 
 def _text(reply: bytes) -> str:
     return reply.decode("utf-8", "backslashreplace")
-
-
-def _equals(row: Row, record: dict[str, Any], pull: Pull, position: int) -> bool:
-    expected = {column: record.get(name) for name, column in REPLY_COLUMNS.items()}
-    expected |= {
-        "reply_id": f"{row['pull_id']}/{position}",
-        "channel": "queue",
-        "sms_sdk_app_id": pull.app_id,
-        "region": pull.region,
-        "request_id": pull.request_id,
-        "reply_time": _EPOCH + timedelta(seconds=record["ReplyTime"]),
-    }
-    return all(row[column] == value for column, value in expected.items())

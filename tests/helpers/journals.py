@@ -5,8 +5,9 @@ from pathlib import Path
 
 from sms_source.api.answers import parse_answer
 from sms_source.feeds import REPLIES
-from sms_source.journal.journal import Intent, Journal, JournalDrain
+from sms_source.journal.journal import Journal
 from sms_source.journal.pull import Pull
+from sms_source.journal.writer import Intent, JournalDrain
 
 BODY = '{"Response": {"RequestId": "r1",  "PullSmsReplyStatusSet": [{"ReplyContent": "\\u9000订"}]}}'.encode()
 WEEK = timedelta(days=7)

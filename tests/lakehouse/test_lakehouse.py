@@ -16,11 +16,11 @@ from deltalake import DeltaTable
 
 from sms_source.simulator import SimulatorProcess, demo_replies
 from tests.conftest import APP, Job, Rows, a_reply
+from tests.helpers.replies import as_rows, canonical, everything_people_write
 from tests.lakehouse.conftest import EXECUTORS, Lake
 from tests.lakehouse.crash import run as run_crash_harness
 from tests.test_operations import blocks as pages_blocks
 from tests.test_readme import blocks
-from tests.helpers.replies import as_rows, canonical, everything_people_write
 
 TO_FILES = ("--destination", "filesystem")
 NOW = 1_795_000_000

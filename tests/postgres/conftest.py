@@ -2,10 +2,9 @@
 
 import importlib.util
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any
 
-import dlt
 import pytest
 
 from tests.conftest import Rows
@@ -34,22 +33,34 @@ def postgres(server: PostgresServer, monkeypatch: pytest.MonkeyPatch) -> "Postgr
 
 
 class PostgresWarehouse:
-    """What a person would see in the database."""
+    """What a person would see in the database, and do to it."""
 
     def __init__(self, server: PostgresServer) -> None:
         self.server = server
 
     @contextmanager
-    def sql_client(self) -> Iterator[Any]:
-        """A connection, through a pipeline that only reads."""
-        reader = dlt.pipeline("reader", destination="postgres", dataset_name="sms")
-        with reader.sql_client() as client:
-            yield client
+    def session(self) -> Iterator[Any]:
+        """A cursor in a transaction, which counts at the end."""
+        import psycopg2  # type: ignore[import-untyped]
+
+        with (
+            closing(psycopg2.connect(self.server.url)) as connection,
+            connection,
+            connection.cursor() as cursor,
+        ):
+            yield cursor
+
+    def execute(self, *statements: str) -> None:
+        """Do something to the database, in one transaction."""
+        with self.session() as cursor:
+            for statement in statements:
+                cursor.execute(statement)
 
     def query(self, sql: str) -> Rows:
         """Rows of a query."""
-        with self.sql_client() as client:
-            return [tuple(row) for row in client.execute_sql(sql)]
+        with self.session() as cursor:
+            cursor.execute(sql)
+            return list(cursor.fetchall())
 
     def contents(self) -> list[str]:
         """What people wrote, in the order of what they wrote."""

@@ -13,6 +13,7 @@ from sms_source.journal.local_storage import LocalStorage
 from sms_source.journal.pull import Pull, now
 from sms_source.pulling.rate import RateLimiter
 from sms_source.recovery.asked import Asked
+from sms_source.recovery.asked import now as asked_now
 from sms_source.recovery.questions import Question
 from sms_source.simulator import SimulatorProcess
 from tests.conftest import APP
@@ -36,7 +37,7 @@ def storage(tmp_path: Path) -> LocalStorage:
 def test_a_recovery_that_was_killed_does_not_ask_again(storage: LocalStorage) -> None:
     """Unless there was another doubt since."""
     first = Asked(storage, "aaaaaaaa")
-    first.note(question(1), time.time())
+    first.note(question(1), asked_now())
     first.save()
     second = Asked(storage, "aaaaaaaa")
     doubt = int(time.time()) - 60
@@ -48,7 +49,7 @@ def test_a_recovery_that_was_killed_does_not_ask_again(storage: LocalStorage) ->
 def test_a_recovery_that_has_ended_asks_again_until_a_day_after_the_doubt(storage: LocalStorage) -> None:
     """A record may show late; after a day, it is not expected to show any more."""
     first = Asked(storage, "aaaaaaaa")
-    first.note(question(1), time.time())
+    first.note(question(1), asked_now())
     first.save(is_finished=True)
     second = Asked(storage, "aaaaaaaa")
     assert not second.is_resumed
@@ -60,7 +61,7 @@ def test_a_recovery_that_has_ended_asks_again_until_a_day_after_the_doubt(storag
 def test_what_was_asked_since_a_moment_counts_for_that_alone(storage: LocalStorage) -> None:
     """A recovery that goes further back asks about everybody."""
     first = Asked(storage, "aaaaaaaa", since=int(time.time()) - DAY)
-    first.note(question(1), time.time())
+    first.note(question(1), asked_now())
     first.save()
     assert not Asked(storage, "aaaaaaaa").is_resumed
     first.save(is_finished=True)

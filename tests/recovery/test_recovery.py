@@ -92,7 +92,7 @@ def test_what_comes_later_all_the_same_is_one_reply(
 def test_receipts_come_back(
     configured: SimulatorProcess, lose: Lose, query: Query, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Also one without a time, as a failed message's may be."""
+    """Also that of a message which failed; and the feed can be chosen."""
     monkeypatch.setenv("SOURCES__SMS_SOURCE__PULL_FEEDS", '["replies", "receipts"]')
     sms_source.load()
     configured.fail_next("reset", action="PullSmsSendStatus")
