@@ -25,7 +25,7 @@ ORDER = (
     "configuration",
     "credentials",
     "feeds",
-    "keyword",
+    "keywords",
     "settings",
     "errors",
     "cleaning",

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sms_source.keyword import keywords
+from sms_source.keywords import keywords
 
 NEWER_THAN_SOME_LIBRARIES = "ƛɤɷɼ"
 """Unicode 16 gave these old letters an upper case, which some of pyarrow, its RE2 and Python know."""

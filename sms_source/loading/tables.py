@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from sms_source.api.answers import record_texts, whole_texts
 from sms_source.feeds import Feed
 from sms_source.journal.pull import Pull
-from sms_source.keyword import keywords
+from sms_source.keywords import keywords
 from sms_source.loading.records import OTHER_FIELDS, misfit, new_fields, plain_name
 from sms_source.privacy.erasing import is_erased
 from sms_source.settings import NEWEST_TIME, OLDEST_TIME

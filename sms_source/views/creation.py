@@ -165,7 +165,7 @@ def _keywords_of(words: Sequence[str], warnings: list[str]) -> list[str]:
         return []
     import pyarrow as pa  # noqa: PLC0415 - the words are few, and mostly none
 
-    from sms_source.keyword import keywords  # noqa: PLC0415
+    from sms_source.keywords import keywords  # noqa: PLC0415
 
     found = keywords(pa.array(words, pa.string())).to_pylist()
     warnings.extend(

@@ -8,7 +8,7 @@ import duckdb
 import pyarrow as pa
 import pytest
 
-from sms_source.keyword import keywords as keywords_of
+from sms_source.keywords import keywords as keywords_of
 from sms_source.views import VIEWS, view_sql
 from sms_source.views.sql import read_view
 from tests.views.conftest import Databases

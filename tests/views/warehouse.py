@@ -9,7 +9,7 @@ from typing import Any
 import dlt
 import pyarrow as pa
 
-from sms_source.keyword import keywords
+from sms_source.keywords import keywords
 from sms_source.views import create_views
 from tests.conftest import Rows
 
