@@ -285,20 +285,16 @@ class Harness:
         if self.report.violations:
             return
         pulls = self._simulator.log(self._first_pull)
-<<<<<<< HEAD
-=======
-        truth = Truth(
-            pulls,
-            self._runs,
-            self._replies.malformed,
-            self._options.workers,
-            is_private=self._options.private,
-        )
-        tables = self._read_tables()
->>>>>>> privacy
         archive = [file for actor in self._actors for file in read_archive(actor.folders.journal)]
         for feed in self._feeds:
-            truth = Truth(pulls, self._runs, self._replies.malformed, self._options.workers, feed)
+            truth = Truth(
+                pulls,
+                self._runs,
+                self._replies.malformed,
+                self._options.workers,
+                feed,
+                is_private=self._options.private,
+            )
             tables = self._read_tables(feed.name)
             truth.compare(tables, archive if self._options.retention_days else None)
             self.report.counts += truth.counts

@@ -112,11 +112,8 @@ class Truth:
         runs: of the jobs, in their order; none is going on.
         malformed: the replies that do not fit, as sent.
         workers: pulls that a run may have in flight.
-<<<<<<< HEAD
         feed: whose pulls and rows are compared.
-=======
         is_private: whether the tables are to be without numbers.
->>>>>>> privacy
     """
 
     def __init__(
@@ -125,12 +122,9 @@ class Truth:
         runs: Sequence[Run],
         malformed: Collection[bytes],
         workers: int,
-<<<<<<< HEAD
         feed: Feed = REPLIES,
-=======
         *,
         is_private: bool = False,
->>>>>>> privacy
     ) -> None:
         self.counts: Counter[str] = Counter()
         self._wrong: dict[str, list[Any]] = defaultdict(list)
@@ -139,7 +133,8 @@ class Truth:
         self._runs = runs
         self._malformed = malformed
         self._workers = workers
-<<<<<<< HEAD
+        self._expected = private.expected_record if is_private else lambda record: record
+        self._expected_text = private.expected_text if is_private else lambda text: text
         self._feed = feed
         self._by_id = {pull.request_id: pull for pull in pulls if pull.replies and pull.feed == feed.name}
         self._torn = {
@@ -149,11 +144,6 @@ class Truth:
             if request_id in self._by_id
         }
         """How many records of an answer that a kill left half written are whole."""
-=======
-        self._expected = private.expected_record if is_private else lambda record: record
-        self._expected_text = private.expected_text if is_private else lambda text: text
-        self._by_id = {pull.request_id: pull for pull in pulls if pull.replies}
->>>>>>> privacy
 
     def compare(self, tables: Tables, archive: Iterable[File] | None = None) -> None:
         """Compare all of it.
@@ -210,23 +200,14 @@ class Truth:
                 if reply in self._malformed:
                     row = rejected.pop(key, None)
                     wrong = row is not None and (row["record"], row["feed"]) != (
-<<<<<<< HEAD
-                        _text(reply),
+                        self._expected_text(_text(reply)),
                         self._feed.name,
                     )
                 else:
                     row = replies.pop(key, None)
-                    wrong = row is not None and not self._equals(row, json.loads(reply), pull, position)
-=======
-                        self._expected_text(_text(reply)),
-                        "replies",
-                    )
-                else:
-                    row = replies.pop(key, None)
-                    wrong = row is not None and not _equals(
+                    wrong = row is not None and not self._equals(
                         row, self._expected(json.loads(reply)), pull, position
                     )
->>>>>>> privacy
                 if row is None:
                     continue
                 found += 1

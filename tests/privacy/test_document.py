@@ -23,11 +23,7 @@ def code(containing: str) -> str:
     blocks: list[str] = [
         b for b in re.findall(r"```python\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL) if containing in b
     ]
-<<<<<<< HEAD
-    return str(block)
-=======
     return blocks[0]
->>>>>>> privacy
 
 
 def test_a_file_can_be_read_without_this_program(configured: SimulatorProcess, own_folders: Path) -> None:
