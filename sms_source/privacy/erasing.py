@@ -15,7 +15,7 @@ from sms_source.api.answers import begun_records, parse_record
 from sms_source.feeds import FEEDS
 from sms_source.journal.archive import as_bundle, is_bundle, read_bundle
 from sms_source.journal.encrypted_storage import paths
-from sms_source.journal.file_format import parse_name
+from sms_source.journal.file_format import INTERRUPTED, parse_name, state_of
 from sms_source.journal.journal import Journal
 from sms_source.privacy.people import People
 
@@ -63,8 +63,14 @@ class Eraser:
             elif erased != content:
                 journal.storage.write(path, erased)
 
-    def pull(self, feed_name: str, content: bytes) -> bytes:
-        """Return a pull's file without the people's records. Raises `ValueError` when it is not whole."""
+    def pull(self, feed_name: str, content: bytes, *, is_intent: bool = False) -> bytes:
+        """Return a pull's file without the people's records.
+
+        What a process got down that was killed while it wrote stays what it is: a pull in doubt.
+
+        Raises:
+            ValueError: it is neither whole nor an intent that was begun to be filled.
+        """
         line, _, rest = content.partition(b"\n")
         try:
             envelope = json.loads(line)
@@ -73,7 +79,10 @@ class Eraser:
         except (KeyError, TypeError) as error:
             raise ValueError(f"the envelope is not one: {type(error).__name__}") from None
         if not is_whole:
-            raise ValueError("the body is not whole")
+            if not is_intent:
+                raise ValueError("the body is not whole")
+            body = body.partition(b"\0")[0]
+            envelope["error"] = envelope.get("error") or INTERRUPTED
         count = self.erased.total()
         new_body = self._body(feed_name, body)
         if new_body == body:
@@ -100,11 +109,12 @@ class Eraser:
             return content if erased == members else as_bundle(erased)
         try:
             feed = parse_name(folder.rpartition("/")[2], name).feed
+            is_intent = state_of(name) == "intent"
         except ValueError:  # a file of somebody's
             return self._unless_named(content, None)
         try:
-            return self.pull(feed, content)
-        except ValueError:  # an intent: empty, or torn
+            return self.pull(feed, content, is_intent=is_intent)
+        except ValueError:  # an intent without an envelope, or a damaged file
             return self._unless_named(content, b"")
 
     def _member(self, name: str, content: bytes) -> bytes:

@@ -133,6 +133,8 @@ class Truth:
         self._runs = runs
         self._malformed = malformed
         self._workers = workers
+        self._expected = private.expected_record if is_private else lambda record: record
+        self._expected_text = private.expected_text if is_private else lambda text: text
         self._feed = feed
         self._by_id = {pull.request_id: pull for pull in pulls if pull.replies and pull.feed == feed.name}
         self._torn = {
@@ -142,8 +144,6 @@ class Truth:
             if request_id in self._by_id
         }
         """How many records of an answer that a kill left half written are whole."""
-        self._expected = private.expected_record if is_private else lambda record: record
-        self._expected_text = private.expected_text if is_private else lambda text: text
 
     def compare(self, tables: Tables, archive: Iterable[File] | None = None) -> None:
         """Compare all of it.
@@ -205,8 +205,9 @@ class Truth:
                     )
                 else:
                     row = replies.pop(key, None)
-                    expected = self._expected(json.loads(reply))
-                    wrong = row is not None and not self._equals(row, expected, pull, position)
+                    wrong = row is not None and not self._equals(
+                        row, self._expected(json.loads(reply)), pull, position
+                    )
                 if row is None:
                     continue
                 found += 1

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sms_source.api.answers import parse_answer, whole_records
 from sms_source.errors import ConfigurationError
 from sms_source.feeds import REPLIES
-from sms_source.journal.file_format import decode, encode, parse_name
+from sms_source.journal.file_format import decode, decode_torn, encode, parse_name
 from sms_source.loading.tables import to_tables
 from sms_source.privacy.erasing import ERASED, Eraser, is_erased
 from sms_source.privacy.people import People
@@ -81,6 +81,20 @@ def test_a_broken_answer_keeps_what_is_whole_and_other_peoples(
         for record in torn
         if len(record["ReplyContent"]) > 3
     )
+
+
+def test_a_half_written_answer_keeps_what_is_whole_of_others() -> None:
+    """A kill in the middle of writing leaves a pull in doubt with some records, and it stays one."""
+    content = content_of(body_of([json.dumps(a_reply("1", PhoneNumber=n)) for n in (NUMBER, *OTHERS)]))
+    torn = content[:-150] + bytes(1000)
+    before = decode_torn(PULL, torn)
+    erased = Eraser(People([NUMBER])).pull("replies", torn, is_intent=True)
+    after = decode(PULL, erased)
+    assert after.records == [ERASED, *before.records[1:]]
+    assert after.error == before.error
+    assert NUMBER.encode() not in erased
+    with pytest.raises(ValueError, match="not whole"):
+        Eraser(People([NUMBER])).pull("replies", torn)
 
 
 def test_an_erased_record_is_neither_a_row_nor_rejected() -> None:
