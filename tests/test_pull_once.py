@@ -37,7 +37,7 @@ class Script:
     says: Callable[[], RawAnswer]
     seen: list[str] = field(default_factory=list)
 
-    def pull(self, feed: Feed, sms_sdk_app_id: str, limit: int) -> RawAnswer:
+    def pull(self, feed: Feed, sms_sdk_app_id: str, limit: int) -> RawAnswer:  # noqa: ARG002
         """Answer, or fail."""
         assert (sms_sdk_app_id, limit) == (APP, 100)
         self.seen += [path.name.rpartition(".")[2] for path in files(self.journal)]
@@ -101,7 +101,7 @@ def test_receipts_go_the_same_way(journal: Journal) -> None:
 )
 def test_what_was_not_executed_or_was_refused_leaves_nothing(journal: Journal, code: str) -> None:
     """Nothing left the queue, so nothing is in doubt."""
-    result, states, used = pull(journal, fail(error_for(REPLIES, code, "x")))
+    result, states, used = pull(journal, fail(error_for(code, "x")))
     assert (states, used, result.pull, result.fatal) == ([], 1, None, None)
     assert result.refused is not None
     assert result.refused.code == code
@@ -109,7 +109,7 @@ def test_what_was_not_executed_or_was_refused_leaves_nothing(journal: Journal, c
 
 def test_what_is_in_doubt_is_kept_with_what_came_whole(journal: Journal) -> None:
     """What broke off did bring a record."""
-    error = error_for(REPLIES, "Client.TruncatedBody", "x")
+    error = error_for("Client.TruncatedBody", "x")
     assert isinstance(error, InDoubtError)
     error.body = answer(a_reply("a"), a_reply("b")).body[:-60]
     result, states, _ = pull(journal, fail(error))
