@@ -27,11 +27,10 @@ NOTHING: range = range(0)
 COSTS = {
     "after the intent": (NOTHING, 1),
     "after the answer arrived": (LOST, 1),
-    "in the middle of the write": (LOST, 1),
     "before the intent of an empty answer goes": (NOTHING, 1),
 }
-BY_ITSELF = ["after a doubt was noted"]
-"""Points with a test of their own, as a fault has to come first."""
+BY_ITSELF = ["in the middle of the write", "after a doubt was noted"]
+"""Points with a test of their own."""
 
 BOUNDARIES = [point for point in (*PULLING, *LOADING) if point not in BY_ITSELF]
 
@@ -270,6 +269,22 @@ def test_a_kill_after_a_doubt_was_noted_keeps_its_reason_and_what_came(
         "select records, at_risk, split_part(error, ':', 1) from sms.pulls where outcome = 'in_doubt'"
     )
     assert (records + at_risk, code) == (100, "Client.TruncatedBody")
+    lost = numbered(range(100 + records, 200))
+    assert warehouse.contents() == [text for text in numbered(range(REPLIES)) if text not in lost]
+
+
+def test_a_kill_in_the_middle_of_an_answer_s_write_keeps_what_is_whole(
+    subject: str, run: Callable[[], None], configured: SimulatorProcess, warehouse: Warehouse
+) -> None:
+    """The records that are in the file are rows; the pull is in doubt for the others."""
+    enqueue(configured, range(REPLIES))
+    kill("in the middle of the write", *([subject] if subject == SOURCE else []))
+    run()
+    ((records, at_risk, request_id),) = warehouse.query(
+        "select records, at_risk, request_id from sms.pulls where outcome = 'in_doubt'"
+    )
+    assert 0 < records < 100
+    assert (at_risk, request_id) == (100 - records, configured.log()[1].request_id)
     lost = numbered(range(100 + records, 200))
     assert warehouse.contents() == [text for text in numbered(range(REPLIES)) if text not in lost]
 

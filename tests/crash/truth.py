@@ -79,6 +79,7 @@ class Truth:
         self.counts: Counter[str] = Counter()
         self._wrong: dict[str, list[Any]] = defaultdict(list)
         self._missing: set[str] = set()
+        self._cut_off: dict[str, int] = {}
         self._pulls = pulls
         self._runs = runs
         self._malformed = malformed
@@ -127,14 +128,18 @@ class Truth:
             self._violation(f"a {name} is there twice", *doubled.items())
 
     def _check_rows(self, tables: Tables) -> set[str]:
-        """Compare each row with its reply; return the RequestIds of the answers that are there."""
+        """Compare each row with its reply; return the RequestIds of the answers that are there.
+
+        Of an answer that a kill cut off in the middle of its file, the first replies are there.
+        """
         replies = {(row["request_id"], _position(row)): row for row in tables.replies}
         rejected = {(row["request_id"], row["position"]): row for row in tables.rejected_records}
         ledger = {row["request_id"]: row for row in tables.pulls if row["request_id"]}
         loaded = set()
         for request_id, pull in self._by_id.items():
             found = 0
-            facts = ledger.get(request_id, {"pull_id": None, "answered_at": None})
+            facts = ledger.get(request_id, {"pull_id": None, "answered_at": None, "outcome": None})
+            is_cut_off = facts["outcome"] == "in_doubt"
             for position, reply in enumerate(pull.replies):
                 key = (request_id, position)
                 if reply in self._malformed:
@@ -145,12 +150,16 @@ class Truth:
                     wrong = row is not None and not _equals(row, json.loads(reply), pull, position)
                 if row is None:
                     continue
+                if is_cut_off and position > found:
+                    self._violation("replies before the place where an answer was cut off are missing", row)
                 found += 1
                 if wrong or (row["pull_id"], row["pulled_at"]) != (facts["pull_id"], facts["answered_at"]):
                     self._violation("a row differs from its reply", (row, reply))
-            if found:
+            if is_cut_off:
+                self._cut_off[request_id] = found
+            elif found:
                 loaded.add(request_id)
-            if 0 < found < len(pull.replies):
+            if 0 < found < len(pull.replies) and not is_cut_off:
                 self.counts["missing"] += len(pull.replies) - found
                 self._violation(
                     "replies of an answer are missing", f"{request_id}, {found} of {len(pull.replies)}"
@@ -164,8 +173,8 @@ class Truth:
         """Count the marked texts: a doubled reply shows here even under another key."""
         sent = Counter(
             json.loads(reply)["ReplyContent"]
-            for request_id in loaded
-            for reply in self._by_id[request_id].replies
+            for request_id in loaded | self._cut_off.keys()
+            for reply in self._by_id[request_id].replies[: self._cut_off.get(request_id)]
             if reply not in self._malformed
         )
         there = Counter(row["reply_content"] for row in tables.replies)
@@ -212,8 +221,9 @@ class Truth:
         self._violation("a kill left it, and it is not in doubt", *(expected.keys() - doubts.keys()))
         for pull_id in doubts.keys() & expected.keys():
             row, (app_id, requested_at) = doubts[pull_id], expected[pull_id]
-            facts = (row["sms_sdk_app_id"], row["requested_at"], row["records"], row["request_id"])
-            if facts != (app_id, requested_at, 0, None) or not row["error"]:
+            facts = (row["sms_sdk_app_id"], row["requested_at"], row["records"])
+            records = self._cut_off.get(row["request_id"], 0)
+            if facts != (app_id, requested_at, records) or not row["error"]:
                 self._violation("a row in doubt differs from its request", row)
         for run in self._runs:
             pulls = self._pulls[run.first_pull : run.end_pull]
@@ -233,6 +243,7 @@ class Truth:
         covered = 0
         for app_id, lost_pulls in lost.items():
             rows = [doubts[i] for i, intent in intents.items() if intent[0] == app_id and i in doubts]
+            covered += self._take_cut_off(lost_pulls, rows)
             rows.sort(key=lambda row: row["requested_at"])
             # The log is in the order of time. If any assignment of rows to pulls fits, then this one does.
             for pull, row in itertools.zip_longest(lost_pulls, rows[: len(lost_pulls)]):
@@ -246,12 +257,29 @@ class Truth:
         self.counts["answers lost in flight"] += covered
         self.counts["in doubt, nothing lost"] += len(intents) - covered
 
+    def _take_cut_off(self, lost_pulls: list[Pull], rows: list[Row]) -> int:
+        """Match the answers whose row in doubt has their RequestId; return how many."""
+        by_id = {row["request_id"]: row for row in rows if row["request_id"]}
+        found = [pull for pull in lost_pulls if pull.request_id in by_id]
+        for pull in found:
+            row = by_id[pull.request_id]
+            lost = len(pull.replies) - self._cut_off[pull.request_id]
+            if row["at_risk"] < lost:
+                self._violation("more was lost than the row in doubt says", row)
+            self.counts["lost in flight"] += lost
+            lost_pulls.remove(pull)
+            rows.remove(row)
+        return len(found)
+
     def _check_archive(self, tables: Tables, archive: Iterable[File]) -> None:
         """What is loaded is in the archive, byte for byte: it heals a warehouse that goes back in time."""
         there = {file.pull_id: file for file in archive}
         for row in tables.pulls:
             file = there.get(row["pull_id"])
-            if file is None or file.request_id != row["request_id"]:
+            if row["outcome"] == "in_doubt":
+                if file is None or file.state != "in_doubt":
+                    self._violation("in doubt, and not in the archive", row["pull_id"])
+            elif file is None or file.request_id != row["request_id"]:
                 self._violation("loaded, and not in the archive", row["pull_id"])
             elif row["request_id"] in self._by_id:
                 replies = self._by_id[row["request_id"]].replies
