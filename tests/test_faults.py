@@ -5,7 +5,6 @@ import math
 import os
 import shlex
 import shutil
-import stat
 import subprocess
 import sys
 from collections import Counter
@@ -187,7 +186,7 @@ def test_one_application_s_faults_do_not_stop_the_other(
 
 def is_of_the_journal(descriptor: int, content: bytes = b"") -> bool:
     """Whether a descriptor is that of a file in which the journal keeps an answer."""
-    path = os.readlink(f"/proc/self/fd/{descriptor}")
+    path = str(Path(f"/proc/self/fd/{descriptor}").readlink())
     return "/sms_journal/drains/" in path and path.endswith(".intent")
 
 

@@ -6,15 +6,23 @@ default; a million with `--hypothesis-profile=thorough`.
 """
 
 import logging
+import random
+import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
 
+from sms_source.journal import journal as journal_module
+from sms_source.journal import local_storage
 from tests.model.disk import FOLDER, STORE
 from tests.model.explore import Arrive, Explorer, GoBack, Run, Step
-from tests.model.image import BROKEN, DELIVERED, LOST, REFUSED, Plan
+from tests.model.image import BROKEN, DELIVERED, LOST, REFUSED, Image, Plan, Warehouse
+from tests.model.local import LocalWorld, Unflushed, write_tree
+from tests.model.promise import check, expect_the_same
+from tests.model.recorded import Calls, RecordedDisk
 from tests.model.stand_ins import in_place
 
 KINDS = [FOLDER, STORE]
@@ -120,3 +128,56 @@ def test_crashes_of_long_histories_are_made_whole(
     explorer = Explorer(kind, most=6, most_again=2, seed=seed)
     explorer.explore(steps)
     note(f"{explorer.images} images, {explorer.distinct} of them distinct")
+
+
+RECORDED: list[Step] = [
+    Arrive(5),
+    Run(Plan(drain_pulls=2, nested=True)),
+    Run(Plan(outcomes=(LOST,))),
+    Arrive(3),
+    Run(Plan(outcomes=(BROKEN,), refuses=frozenset({6}))),
+    Run(Plan(replay=True)),
+    Arrive(1),
+    Run(),
+]
+
+
+def test_a_folder_is_what_the_model_takes_it_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After each system call of `LocalStorage`: a kill, and power cuts that lose what was not flushed."""
+    folder, disk, draw = tmp_path / "recorded", RecordedDisk(), random.Random(1)
+    folder.mkdir()
+    images: dict[int, tuple[dict[str, bytes | None], Image]] = {}
+    world = LocalWorld(Image(), folder)
+
+    def crash() -> None:
+        outside = world.outside()
+        for tree in disk.trees(draw, 30 if IS_THOROUGH else 1):
+            images.setdefault(hash((frozenset(tree.items()), outside.key)), (tree, outside))
+
+    calls = Calls(folder, disk, crash)
+    monkeypatch.setattr(local_storage, "os", calls)
+    monkeypatch.setattr(local_storage, "shutil", calls)
+    monkeypatch.setattr(journal_module, "JOURNAL_RESERVE", 64)
+    for step in RECORDED:
+        if isinstance(step, Arrive):
+            world.queue += tuple(f"text {world.ticks} {n}" for n in range(step.count))
+        elif isinstance(step, Run):
+            world.run(step.plan)
+
+    monkeypatch.setattr(local_storage, "os", Unflushed())
+    monkeypatch.setattr(local_storage, "shutil", shutil)
+    for number, (tree, outside) in enumerate(images.values()):
+        copy = tmp_path / str(number)
+        write_tree(copy, tree)
+        recovered = LocalWorld(outside, copy)
+        assert recovered.run(Plan()) is None
+        check(recovered.image())
+        before = recovered.image()
+        assert recovered.run(Plan()) is None
+        assert recovered.image().key == before.key
+        recovered.warehouse, recovered.rows = Warehouse(), frozenset()
+        assert recovered.run(Plan()) is None
+        expect_the_same(before, recovered.image(), "healing")
+        shutil.rmtree(copy)
+    print(len(images))
+    assert len(images) > 250

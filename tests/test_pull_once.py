@@ -37,7 +37,7 @@ class Script:
     says: Callable[[], RawAnswer]
     seen: list[str] = field(default_factory=list)
 
-    def pull(self, feed: Feed, sms_sdk_app_id: str, limit: int) -> RawAnswer:  # noqa: ARG002
+    def pull(self, feed: Feed, sms_sdk_app_id: str, limit: int) -> RawAnswer:  # noqa: ARG002 - the protocol  # noqa: ARG002
         """Answer, or fail."""
         assert (sms_sdk_app_id, limit) == (APP, 100)
         self.seen += [path.name.rpartition(".")[2] for path in files(self.journal)]

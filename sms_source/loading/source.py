@@ -24,7 +24,7 @@ from sms_source.loading.extraction import Extraction
 from sms_source.loading.idioms import refuse_what_loses_records
 from sms_source.loading.resources import resources_of
 from sms_source.loading.tables import Tables
-from sms_source.loading.target import owner_of
+from sms_source.loading.target import have_one_transaction, owner_of
 from sms_source.pulling.drain import Drain
 from sms_source.pulling.report import DrainReport
 
@@ -190,6 +190,7 @@ def _destination(
         source, pipeline.destination, capabilities, allow_duplicates_in=allow_duplicates_in
     )
     destination.hint(source, given_again=replay)
+    have_one_transaction(pipeline.destination)
     return destination
 
 

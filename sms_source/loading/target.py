@@ -56,12 +56,17 @@ def target_of(destination: str | AnyDestination, journal_id: str) -> AnyDestinat
     parameters, kind = target.config_params, kind_of(target)
     if issubclass(target.spec, DestinationClientDwhConfiguration):
         parameters.setdefault("staging_dataset_name_layout", f"%s_staging_{journal_id}")
-    if kind in ONE_TRANSACTION:
-        target.caps_params["supports_transactions"] = True
+    have_one_transaction(target)
     if kind == "duckdb" and not _has_credentials(target):
         # One thread: a package takes no longer than with two (measured), and half the memory.
         parameters["credentials"] = {"global_config": {"threads": 1}}
     return target
+
+
+def have_one_transaction(target: AnyDestination) -> None:
+    """Have dlt merge in one transaction where the destination can, in the loads that follow."""
+    if kind_of(target) in ONE_TRANSACTION:
+        target.caps_params["supports_transactions"] = True
 
 
 def owner_of(target: AnyDestination, pipeline_name: str, dataset_name: str) -> Owner:

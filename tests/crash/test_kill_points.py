@@ -27,11 +27,20 @@ NOTHING: range = range(0)
 COSTS = {
     "after the intent": (NOTHING, 1),
     "after the answer arrived": (LOST, 1),
-    "in the middle of the write": (LOST, 1),
     "before the intent of an empty answer goes": (NOTHING, 1),
 }
-BY_ITSELF = ["after a doubt was noted"]
-"""Points with a test of their own, as a fault has to come first."""
+BY_ITSELF = ["in the middle of the write", "after a doubt was noted"]
+"""Points with a test of their own."""
+
+OF_DRAINS = [
+    "in the middle of the bundle's write",
+    "after the bundle's write",
+    "while the drain's files go",
+    "before the drain's folder goes",
+]
+"""Points to which a run that loads bundles again need not come."""
+
+AGAIN = [point for point in (*GIVING_AGAIN, *LOADING, *ARCHIVING) if point not in OF_DRAINS]
 
 BOUNDARIES = [point for point in (*PULLING, *LOADING) if point not in BY_ITSELF]
 
@@ -174,7 +183,7 @@ def test_a_kill_while_bundles_are_merged_keeps_all_of_them(
     assert_is_whole(warehouse)
 
 
-@pytest.mark.parametrize("point", [*GIVING_AGAIN, *LOADING, *ARCHIVING][:-2])
+@pytest.mark.parametrize("point", AGAIN)
 def test_a_kill_in_a_replay_takes_no_row_away(
     point: str, configured: SimulatorProcess, warehouse: Warehouse, job: Job
 ) -> None:
@@ -183,14 +192,13 @@ def test_a_kill_in_a_replay_takes_no_row_away(
     succeed(job)
     enqueue(configured, range(200, REPLIES))
     succeed(job)
-    if run_until(point, "--replay") != -signal.SIGKILL:
-        pytest.skip("a replay does not come there")
+    kill(point, "--replay")
     succeed(job)
     assert_is_whole(warehouse)
     assert journal("drains/*") == []
 
 
-@pytest.mark.parametrize("point", [*GIVING_AGAIN, *LOADING, *ARCHIVING])
+@pytest.mark.parametrize("point", AGAIN)
 def test_a_kill_while_a_warehouse_heals_is_made_up_for(
     point: str, configured: SimulatorProcess, warehouse: Warehouse, job: Job
 ) -> None:
@@ -201,8 +209,7 @@ def test_a_kill_while_a_warehouse_heals_is_made_up_for(
     enqueue(configured, range(200, REPLIES))
     succeed(job)
     warehouse.database.write_bytes(copy)
-    if run_until(point) != -signal.SIGKILL:
-        pytest.skip("a run that heals does not come there")
+    kill(point)
     succeed(job)
     assert_is_whole(warehouse, most_needless=1)
     assert journal("drains/*") == []
@@ -270,6 +277,22 @@ def test_a_kill_after_a_doubt_was_noted_keeps_its_reason_and_what_came(
         "select records, at_risk, split_part(error, ':', 1) from sms.pulls where outcome = 'in_doubt'"
     )
     assert (records + at_risk, code) == (100, "Client.TruncatedBody")
+    lost = numbered(range(100 + records, 200))
+    assert warehouse.contents() == [text for text in numbered(range(REPLIES)) if text not in lost]
+
+
+def test_a_kill_in_the_middle_of_an_answer_s_write_keeps_what_is_whole(
+    subject: str, run: Callable[[], None], configured: SimulatorProcess, warehouse: Warehouse
+) -> None:
+    """The records that are in the file are rows; the pull is in doubt for the others."""
+    enqueue(configured, range(REPLIES))
+    kill("in the middle of the write", *([subject] if subject == SOURCE else []))
+    run()
+    ((records, at_risk, request_id),) = warehouse.query(
+        "select records, at_risk, request_id from sms.pulls where outcome = 'in_doubt'"
+    )
+    assert 0 < records < 100
+    assert (at_risk, request_id) == (100 - records, configured.log()[1].request_id)
     lost = numbered(range(100 + records, 200))
     assert warehouse.contents() == [text for text in numbered(range(REPLIES)) if text not in lost]
 

@@ -3,11 +3,10 @@
 import random
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 from tests.model.disk import FOLDER
 from tests.model.image import Image, Plan, Warehouse
-from tests.model.promise import BrokenPromiseError, check, difference
+from tests.model.promise import BrokenPromiseError, check, expect_the_same
 from tests.model.world import World
 
 
@@ -112,8 +111,8 @@ class Explorer:
             raise BrokenPromiseError("a third run changed something")
         if self.retention and not is_last:
             gone = replace(whole, warehouse=Warehouse(), rows=frozenset())
-            _expect_the_same(whole, self._recover(gone), "healing")
-            _expect_the_same(whole, self._run(whole, Plan(replay=True)), "a replay")
+            expect_the_same(whole, self._recover(gone), "healing")
+            expect_the_same(whole, self._run(whole, Plan(replay=True)), "a replay")
         for crash in self._draw(crashes, self.most_again):
             self.examine(crash)
 
@@ -142,16 +141,3 @@ class Explorer:
 
     def _world(self, image: Image, crashes: list[Image] | None) -> World:
         return World(image, self.kind, None if crashes is None else crashes.append)
-
-
-def _expect_the_same(before: Image, after: Image, what: str) -> None:
-    """Compare, but for answers that were written nowhere: with the warehouse, they are gone."""
-    exempt = before.homeless - before.kept.keys()
-    tables: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
-        "replies": (before.warehouse.replies, after.warehouse.replies),
-        "pulls": (before.warehouse.pulls, after.warehouse.pulls),
-    }
-    for name, (old, new) in tables.items():
-        keys = [key for key in old.keys() | new.keys() if not key.startswith(tuple(exempt))]
-        if any(old.get(key) != new.get(key) for key in keys):
-            raise BrokenPromiseError(f"{what} changed {name}: {difference(old, new)}")

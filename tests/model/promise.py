@@ -52,7 +52,20 @@ def _check_pop(image: Image, pop: Pop) -> set[str]:
     return set(ids)
 
 
-def difference(before: dict[str, Any], after: dict[str, Any]) -> str:
+def expect_the_same(before: Image, after: Image, what: str) -> None:
+    """Compare, but for answers that were written nowhere: with the warehouse, they are gone."""
+    exempt = before.homeless - before.kept.keys()
+    tables: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+        "replies": (before.warehouse.replies, after.warehouse.replies),
+        "pulls": (before.warehouse.pulls, after.warehouse.pulls),
+    }
+    for name, (old, new) in tables.items():
+        keys = [key for key in old.keys() | new.keys() if not key.startswith(tuple(exempt))]
+        if any(old.get(key) != new.get(key) for key in keys):
+            raise BrokenPromiseError(f"{what} changed {name}: {_difference(old, new)}")
+
+
+def _difference(before: dict[str, Any], after: dict[str, Any]) -> str:
     """Return what differs, in some examples."""
     keys = {key for key in before.keys() | after.keys() if before.get(key) != after.get(key)}
     return "; ".join(f"{key}: {before.get(key)} is {after.get(key)}" for key in sorted(keys)[:3])

@@ -52,9 +52,15 @@ class World:
 
     def image(self, journal_back: Files | None = None, spill_back: Files | None = None) -> Image:
         """Return what is there now, with some of the files that were removed."""
+        journal = {**(journal_back or {}), **self.journal.files}
+        spill = {**(spill_back or {}), **self.spill.files}
+        return replace(self.outside(), journal=journal, spill=spill)
+
+    def outside(self) -> Image:
+        """Return what is known without a look at the files."""
         return Image(
-            {**(journal_back or {}), **self.journal.files},
-            {**(spill_back or {}), **self.spill.files},
+            {},
+            {},
             self.warehouse,
             self.queue,
             self.ticks,
