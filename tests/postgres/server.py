@@ -154,7 +154,7 @@ class PostgresServer:
 
     def _run(self, program: str, *arguments: str, given: bytes = b"") -> bytes:
         """What a program prints, that is given something to read."""
-        return subprocess.run(
+        done: subprocess.CompletedProcess[bytes] = subprocess.run(
             [str(self._programs / program), *arguments],
             check=True,
             stdout=subprocess.PIPE,
@@ -162,4 +162,5 @@ class PostgresServer:
             cwd=self._folder,
             env={**os.environ, "PGPASSWORD": self.password},
             **self._identity,
-        ).stdout
+        )
+        return done.stdout
