@@ -78,6 +78,8 @@ def findings(
             missing = commits.missing_loads(
                 engine.pipeline, {name.load_id for name in journal.archive.names()}
             )
+        if missing:
+            journal.note(database=[])  # as no file is: the next run looks there, however quiet the queues are
     detail = f"{owner.destination} answers, and can keep each row once"
     if missing:
         packages = "a package" if len(missing) == 1 else f"{len(missing)} packages"

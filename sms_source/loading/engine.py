@@ -164,14 +164,17 @@ class Engine:
             logger.warning("The views could not be looked at (%s).", type(error).__name__)
 
     def have_missing_tables_made(self) -> None:
-        """Have the next load make tables that somebody dropped: dlt goes by its own note of what is there."""
-        self.restore()  # before the note goes, which it reads
+        """Have the next load make tables that somebody dropped: dlt goes by its own note of what is there.
+
+        The note stays, for the columns that it knows: only the hash by which dlt finds it again goes.
+        """
+        self.restore()
         with self.pipeline.destination_client() as client:
             if isinstance(client, SqlJobClientBase):
                 versions = client.sql_client.make_qualified_table_name(client.schema.version_table_name)
                 with suppress(DatabaseUndefinedRelation):
                     client.sql_client.execute_sql(
-                        f"delete from {versions} where schema_name = %s",
+                        f"update {versions} set version_hash = 'unknown' where schema_name = %s",
                         SCHEMA,
                     )
 

@@ -102,6 +102,8 @@ def database_of(target: AnyDestination, pipeline_name: str, dataset_name: str) -
 
 def file_state(location: str) -> list[int] | None:
     """Return what tells whether a database's file has changed; None when there is no file."""
+    if not location:
+        return None
     try:
         status = Path(location).stat()
     except OSError:

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-NEEDED = ("createdb", "initdb", "pg_isready", "postgres")
+NEEDED = ("createdb", "initdb", "pg_dump", "pg_isready", "postgres", "psql")
 UNPRIVILEGED = "nobody"
 """The server refuses to run as root; then it runs as this user."""
 
@@ -86,10 +86,25 @@ class PostgresServer:
         """The same in one line."""
         return f"postgresql://{self.user}:{self.password}@127.0.0.1:{self.port}/{self.database}"
 
+    @property
+    def _place(self) -> tuple[str, ...]:
+        """The same for PostgreSQL's own programs."""
+        return ("-h", "127.0.0.1", "-p", str(self.port), "-U", self.user)
+
     def create_database(self) -> None:
         """An empty database, which `environment` then leads to."""
         self.database = f"warehouse_{next(self._numbers)}"
-        self._run("createdb", "-h", "127.0.0.1", "-p", str(self.port), "-U", self.user, self.database)
+        self._run("createdb", *self._place, self.database)
+
+    def dump(self, schema: str) -> bytes:
+        """What `pg_dump` makes of a schema."""
+        return self._run("pg_dump", *self._place, "-n", schema, self.database)
+
+    def restore(self, dump: bytes, schema: str) -> None:
+        """Puts a dump in the place of a schema, with `psql`, in one transaction."""
+        script = f"drop schema if exists {schema} cascade;\n".encode() + dump
+        options = ("-q", "-1", "-v", "ON_ERROR_STOP=1", "-d", self.database)
+        self._run("psql", *self._place, *options, given=script)
 
     def start(self) -> None:
         """Starts the server, and waits until it answers; after a kill, it has then recovered."""
@@ -137,13 +152,15 @@ class PostgresServer:
                 continue
         return False
 
-    def _run(self, program: str, *arguments: str) -> None:
-        subprocess.run(
+    def _run(self, program: str, *arguments: str, given: bytes = b"") -> bytes:
+        """What a program prints, that is given something to read."""
+        done: subprocess.CompletedProcess[bytes] = subprocess.run(
             [str(self._programs / program), *arguments],
             check=True,
-            capture_output=True,
-            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            input=given,
             cwd=self._folder,
             env={**os.environ, "PGPASSWORD": self.password},
             **self._identity,
         )
+        return done.stdout

@@ -1,11 +1,13 @@
 """The main job into a real PostgreSQL: everything, once, whatever is killed on the way."""
 
 import os
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from sms_source.cli import main
 from sms_source.journal.journal import Journal
 from sms_source.simulator import SimulatorProcess
 from tests.conftest import APP, OTHER_APP, Job, a_reply
@@ -145,6 +147,46 @@ def test_a_server_that_is_not_there_takes_no_reply_from_anyone(
         postgres.server.start()
     assert job("--destination", "postgres")[0] == 0
     assert postgres.contents() == ["a"]
+
+
+def test_a_quiet_run_does_not_ask_the_database(
+    configured: SimulatorProcess, postgres: PostgresWarehouse, job: Job, own_folders: Path
+) -> None:
+    """With nothing to load it ends well without one, whatever has changed in the current directory."""
+    configured.enqueue(APP, [a_reply("a")])
+    assert job("--destination", "postgres")[0] == 0
+    (own_folders / "something new").touch()
+    postgres.server.kill()
+    try:
+        status, out, err = job("--destination", "postgres")
+    finally:
+        postgres.server.start()
+    assert (status, err) == (0, "")
+    assert out.startswith("No new replies")
+
+
+def test_the_views_and_the_page_answer_from_postgresql(
+    configured: SimulatorProcess, postgres: PostgresWarehouse, job: Job, own_folders: Path
+) -> None:
+    """The job has made the views, and anybody's query finds them; the page is of the same people."""
+    now = int(time.time())
+    no_more = a_reply("STOP", PhoneNumber="+12025550123", CountryCode="1", ReplyTime=now)
+    configured.enqueue(APP, [a_reply("Great!", ReplyTime=now), no_more])
+    status, out, _ = job("--destination", "postgres")
+    assert status == 0
+    assert "select phone_number, sign_name, keyword, opted_out_at, honour_by from sms.opt_outs" in out
+    opt_outs = "select phone_number, keyword, rule, blocked_by_tencent from sms.opt_outs"
+    assert postgres.query(opt_outs) == [("+12025550123", "STOP", "10 business days", False)]
+    assert postgres.query("select replies, people, opted_out from sms.campaigns") == [(2, 2, 1)]
+    assert postgres.query("select keyword, people from sms.answers") == [("GREAT", 1)]
+    hours = postgres.query("select sum(replies)::int from sms.reply_hours")
+    assert hours == [(2,)]
+
+    assert main(["report", "--destination", "postgres", "--output", "page.html"]) == 0
+    page = (own_folders / "page.html").read_text(encoding="utf-8")
+    assert "Great!" in page
+    assert "+1202****" in page
+    assert "2025550123" not in page
 
 
 def test_replay_loads_into_a_dataset_that_is_new_and_makes_a_table_that_was_dropped(
