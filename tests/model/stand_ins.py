@@ -73,7 +73,7 @@ def in_place() -> Iterator[None]:
 
     journal = "sms_source.journal"
     with ExitStack() as stack:
-        for module in ("pull", "journal", "file_format", "archive"):
+        for module in ("pull", "writer", "file_format", "archive"):
             stack.enter_context(patch(f"{journal}.{module}.now", now))
         stack.enter_context(patch("secrets.token_hex", token))
         stack.enter_context(patch(f"{journal}.spill.LocalStorage", lambda _root: _worlds[-1].spill))
@@ -186,6 +186,9 @@ class Engine:
         self.pipeline: Any = None
         self._world = world
         self._journal = journal
+
+    def refuse_what_is_in_the_way(self, location: str) -> None:
+        """Find nothing in the way."""
 
     def fit(self, tables: Any) -> Any:
         """Return the tables."""

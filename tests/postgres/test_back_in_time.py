@@ -112,7 +112,7 @@ def test_a_job_that_follows_heals_what_happens_meanwhile(
 def read_until(process: "subprocess.Popen[str]", text: str) -> None:
     """Read what a job prints until a line has this text."""
     assert process.stdout is not None
-    printed = []
+    printed: list[str] = []
     while not printed or text not in printed[-1]:
         printed.append(process.stdout.readline())
         assert printed[-1], (printed, process.communicate())
