@@ -15,8 +15,8 @@ import pytest
 from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
 
-from sms_source.journal import writer as journal_module
 from sms_source.journal import local_storage
+from sms_source.journal import writer as journal_module
 from tests.model.disk import FOLDER, STORE
 from tests.model.explore import Arrive, Explorer, GoBack, Run, Step
 from tests.model.image import BROKEN, DELIVERED, LOST, REFUSED, Image, Plan, Warehouse
