@@ -10,7 +10,7 @@ from typing import Any
 
 import dlt.destinations
 import pytest
-import yaml
+import yaml  # type: ignore[import-untyped]
 
 from tests.conftest import Rows
 from tests.views.conftest import Databases
