@@ -1,6 +1,6 @@
 """A reply's keyword: what a person wrote, reduced to what programs compare."""
 
-from typing import Any
+import unicodedata
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -25,22 +25,34 @@ def keywords(texts: pa.Array | pa.ChunkedArray) -> pa.Array:
     Returns:
         Strings; null for a text that is null, has no letter or digit, or more than 20 of them.
     """
+    if isinstance(texts, pa.ChunkedArray):
+        texts = texts.combine_chunks()
     kept = _letters_and_digits(pc.utf8_slice_codeunits(texts, 0, _HEAD))
     # What has too many in its head has too many in all, up to a pair that composes across the head's end.
     cut = pc.fill_null(pc.greater(pc.utf8_length(texts), _HEAD), fill_value=False)
     cut = pc.and_(cut, pc.less_equal(pc.utf8_length(kept), MAX_KEYWORD_LENGTH + 2))
     if pc.any(cut).as_py():
-        kept = pc.replace_with_mask(kept, cut, _letters_and_digits(_whole(texts.filter(cut))))
+        kept = pc.replace_with_mask(kept, cut, _letters_and_digits(texts.filter(cut)))
     length = pc.utf8_length(kept)
     is_keyword = pc.and_(pc.greater(length, 0), pc.less_equal(length, MAX_KEYWORD_LENGTH))
-    return _whole(pc.if_else(is_keyword, kept, pa.scalar(None, kept.type)))
+    return pc.if_else(is_keyword, kept, pa.scalar(None, kept.type))
 
 
-def _letters_and_digits(texts: Any) -> Any:
+def _letters_and_digits(texts: pa.Array) -> pa.Array:
     # Arrow's upper case of ß is the letter ẞ, that of Python and of those who write it is SS.
-    normal = pc.replace_substring(pc.utf8_normalize(texts, form="NFKC"), "ß", "SS")
+    normal = pc.replace_substring(_nfkc(texts), "ß", "SS")
     return pc.replace_substring_regex(pc.utf8_upper(normal), r"[^\pL\pN]+", "")
 
 
-def _whole(texts: pa.Array | pa.ChunkedArray) -> pa.Array:
-    return texts.combine_chunks() if isinstance(texts, pa.ChunkedArray) else texts
+def _nfkc(texts: pa.Array) -> pa.Array:
+    """Normalize, also where the kernel leaves decomposed what it should compose: pyarrow before 26.
+
+    https://github.com/apache/arrow/issues/51225. What may compose has a mark or the second letter of a Hangul
+    syllable; only such texts, few where people write English or Chinese, are gone through in Python.
+    """
+    normal = pc.utf8_normalize(texts, form="NFKC")
+    unfinished = pc.fill_null(pc.match_substring_regex(normal, r"[\pM\x{1161}-\x{1175}]"), fill_value=False)
+    if not pc.any(unfinished).as_py():
+        return normal
+    composed = [unicodedata.normalize("NFC", text) for text in normal.filter(unfinished).to_pylist()]
+    return pc.replace_with_mask(normal, unfinished, pa.array(composed, normal.type))

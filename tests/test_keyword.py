@@ -35,30 +35,42 @@ def in_plain_python(text: str | None) -> str | None:
     return kept if 1 <= len(kept) <= 20 else None
 
 
-@pytest.mark.parametrize(
-    ("text", "keyword"),
-    [
-        ("T 退订。", "T退订"),
-        ("Opt-out!", "OPTOUT"),
-        ("ＴＤ", "TD"),
-        ("stop 🙏", "STOP"),
-        ("5分", "5分"),
-        (" 0000 ", "0000"),
-        ("Straße", "STRASSE"),
-        ("don't", "DONT"),
-        ("arrêt", "ARRÊT"),
-        ("a" * 20, "A" * 20),
-        ("a" * 21, None),
-        ("🙏" * 5_000 + "stop" + "\n" * 5_000, "STOP"),
-        ("stop, or I complain about it to the carrier", None),
-        ("🙏!", None),
-        ("", None),
-        (None, None),
-    ],
-)
+EXAMPLES: list[tuple[str | None, str | None]] = [
+    ("T 退订。", "T退订"),
+    ("Opt-out!", "OPTOUT"),
+    ("ＴＤ", "TD"),
+    ("stop 🙏", "STOP"),
+    ("5分", "5分"),
+    (" 0000 ", "0000"),
+    ("Straße", "STRASSE"),
+    ("don't", "DONT"),
+    ("arrêt", "ARRÊT"),
+    ("arre\u0302t", "ARRÊT"),
+    ("カ\u3099", "ガ"),
+    ("수신거부", "수신거부"),
+    ("\u1109\u116e", "수"),
+    ("❤\ufe0f stop", "STOP"),
+    ("a" * 20, "A" * 20),
+    ("a" * 21, None),
+    ("🙏" * 5_000 + "stop" + "\n" * 5_000, "STOP"),
+    ("stop, or I complain about it to the carrier", None),
+    ("🙏!", None),
+    ("", None),
+    (None, None),
+]
+
+
+@pytest.mark.parametrize(("text", "keyword"), EXAMPLES)
 def test_a_keyword_is_letters_and_digits_in_one_case_and_width(text: str | None, keyword: str | None) -> None:
     """However a person writes a word, it is the same; prose and signs are no word."""
     assert one(text) == keyword == in_plain_python(text)
+
+
+def test_a_column_in_chunks_has_the_same_keywords() -> None:
+    """Arrow hands out large columns in chunks."""
+    texts, expected = zip(*EXAMPLES, strict=True)
+    chunks = pa.chunked_array([texts[:3], texts[3:]], pa.string())
+    assert keywords(chunks).to_pylist() == list(expected)
 
 
 @settings(deadline=None)

@@ -20,7 +20,7 @@ with texts as (
     -- Each phrase has one of these: a first look, which spares most texts the search for each phrase.
     and regexp_matches(
       lower(replies.reply_content),
-      'stop|unsub|subscri|opt|remov|take|delete|do.{0,2}not|don.{0,2}t|quit|cease|no.{0,2}more|no.{0,2}longer|alone|lose|revoke|withdraw|never|[发發订訂收扰擾停消联聯我蔽]'
+      'stop|unsub|subscri|opt|remov|take|delete|do[^a-z]*not|don[^a-z]*t|quit|cease|no[^a-z]*more|no[^a-z]*longer|alone|lose|revoke|withdraw|never|[发發订訂收扰擾停消联聯我蔽]'
     )
 ),
 found as (
