@@ -1,6 +1,6 @@
 """Malformed, hostile and huge answers: each is loaded, rejected or in doubt, and none costs a good record.
 
-300 examples of each kind by default; 10,000 with `--hypothesis-profile=thorough`.
+100 examples of each kind by default; 10,000 with `--hypothesis-profile=thorough`.
 """
 
 import json
@@ -28,7 +28,7 @@ from sms_source.simulator import Simulator
 from tests.conftest import APP, Warehouse, a_reply
 
 FUZZ = settings(
-    max_examples=max(300, settings.default.max_examples if settings.default else 0),
+    max_examples=max(100, settings.default.max_examples if settings.default else 0),
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
@@ -382,7 +382,7 @@ def test_a_huge_answer_that_breaks_off_is_in_doubt(way: Way, rest: bytes) -> Non
 # ---------------------------------------------------------------------------------- through HTTP, into DuckDB
 
 
-@settings(FUZZ, max_examples=FUZZ.max_examples // 75)
+@settings(FUZZ, max_examples=FUZZ.max_examples // 25)
 @given(answers=st.lists(records_with_good_ones() | a_broken_body(), min_size=6, max_size=12))
 def test_hostile_answers_end_in_the_warehouse(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answers: list[list[bytes] | bytes]
