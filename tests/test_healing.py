@@ -55,7 +55,7 @@ def test_what_the_warehouse_lost_is_loaded_again_and_told(
     damaged.enqueue(APP, [a_reply(content) for content in new])
     status, out, _ = job("--check")
     assert status == 0
-    assert "packages that were loaded, which the next run loads again" in out
+    assert "that had been loaded: the next run loads that again" in out
     status, out, _ = job()
     assert status == 0
     assert "packages that had been loaded (restored, dropped or deleted since?): loaded again" in out
