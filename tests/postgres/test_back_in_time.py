@@ -57,7 +57,7 @@ def test_what_the_warehouse_lost_is_loaded_again_and_told(
     damage(postgres, yesterday)
     status, out, _ = job(*POSTGRES, "--check")
     assert status == 0
-    assert "packages that were loaded, which the next run loads again" in out
+    assert "that had been loaded: the next run loads that again" in out
     configured.enqueue(APP, [a_reply("T", Tomorrow="newer")])
     status, out, err = job(*POSTGRES)
     assert (status, err) == (0, "")
