@@ -22,6 +22,7 @@ def test_the_counts_are_json(configured: SimulatorProcess) -> None:
         "requests": 3,
         "pulls": 2,
         "replies": 2,
+        "receipts": 0,
         "rejected": 1,
         "in_doubt": 1,
         "at_risk": 100,

@@ -137,7 +137,8 @@ class Eraser:
         torn = "" if begun.torn and self._people.may_own(begun.torn) else begun.torn
         if texts == begun.whole and torn == begun.torn:
             return body
-        head = f'{{"Response": {{"RequestId": {begun.request_id or "null"}, "{feed.result_set}": ['
+        request_id = begun.request_id if begun.request_id and _is_json(begun.request_id) else "null"
+        head = f'{{"Response": {{"RequestId": {request_id}, "{feed.result_set}": ['
         end = f"{', ' if texts else ''}{torn}" if torn else "]}}"
         return (head + ", ".join(texts) + end).encode("utf-8", "surrogateescape")
 
@@ -146,3 +147,12 @@ class Eraser:
         owner = self._people.named_in(content.decode("utf-8", "replace"))
         self.erased.update([owner] if owner else [])
         return otherwise if owner else content
+
+
+def _is_json(text: str) -> bool:
+    """Return whether a value came whole: an answer may break off in the middle of its RequestId."""
+    try:
+        json.loads(text)
+    except ValueError:
+        return False
+    return True

@@ -83,6 +83,14 @@ def test_a_broken_answer_keeps_what_is_whole_and_other_peoples(
     )
 
 
+def test_an_answer_that_broke_off_in_its_request_id_keeps_other_peoples_records() -> None:
+    """Half a RequestId must not make what follows it unreadable."""
+    body = body_of([json.dumps(a_reply("1", PhoneNumber=n)) for n in (NUMBER, *OTHERS)])
+    cut = body[: body.index(b'"RequestId": "') + len(b'"RequestId": "')]
+    erased, _ = erase(content_of(cut, error="Client.TruncatedBody: x"))
+    assert decode(PULL, erased).records == [ERASED, *whole_records(REPLIES, cut).records[1:]]
+
+
 def test_a_half_written_answer_keeps_what_is_whole_of_others() -> None:
     """A kill in the middle of writing leaves a pull in doubt with some records, and it stays one."""
     content = content_of(body_of([json.dumps(a_reply("1", PhoneNumber=n)) for n in (NUMBER, *OTHERS)]))
