@@ -10,10 +10,12 @@ from typing import Any
 
 import dlt
 import pytest
+from dlt.common.pipeline import get_dlt_pipelines_dir
 
 import sms_source
 from sms_source.errors import ConfigurationError
 from sms_source.journal.spill import data_directory
+from sms_source.loading.loader import Loader, resolve_options
 from sms_source.loading.working_directory import WorkingDirectory, empty_working_directory
 from sms_source.simulator import SimulatorProcess
 from tests.conftest import APP, Job, Warehouse, a_reply
@@ -187,3 +189,16 @@ def test_the_recovery_is_for_this_source_alone() -> None:
     other.extract(dlt.resource([{"a": 1}], name="things"))
     with pytest.raises(ConfigurationError, match="also holds the source 'mine'"):
         sms_source.empty_working_directory("mine")
+
+
+def test_of_the_packages_that_were_loaded_the_last_few_stay(
+    configured: SimulatorProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """dlt keeps a folder for each, which would be one a second for a process that follows the queues."""
+    monkeypatch.setattr("sms_source.loading.working_directory.KEPT_PACKAGES", 2)
+    with Loader(resolve_options({})) as loader:
+        for content in "abcd":
+            configured.enqueue(APP, [a_reply(content)])
+            loader.round()
+        kept = list(Path(get_dlt_pipelines_dir(), "sms_replies", "load", "loaded").iterdir())
+    assert len(kept) == 2

@@ -25,6 +25,8 @@ from sms_source.settings import PACKAGE_BYTES
 logger = logging.getLogger(__name__)
 
 SCHEMA = "sms_source"
+KEPT_PACKAGES = 10
+"""Loaded packages that `dlt pipeline info` can still tell about."""
 _ASIDE = ".emptied-"
 _PACKAGES = ("normalize/extracted/*", "load/new/*", "load/normalized/*", "load/loaded/*/*_jobs")
 """Where rows are. What else is there tells dlt's commands which packages were loaded."""
@@ -90,9 +92,11 @@ class WorkingDirectory:
             (self.path / "trace.pickle").unlink(missing_ok=True)
 
     def forget_rows(self) -> None:
-        """Delete the loaded files of packages that dlt keeps: the archive is the journal."""
+        """Delete the loaded files of packages, and all but the last packages: dlt keeps each for good."""
         for jobs in self.path.glob("load/loaded/*/completed_jobs"):
             shutil.rmtree(jobs, ignore_errors=True)
+        for package in sorted(self.path.glob("load/loaded/*"))[:-KEPT_PACKAGES]:
+            shutil.rmtree(package, ignore_errors=True)
 
 
 def refuse_foreign_schemas(path: Path) -> None:

@@ -71,7 +71,7 @@ def test_what_the_warehouse_lost_is_loaded_again_and_told(
     ]
     assert postgres.query("select count(*), count(distinct pull_id) from sms.pulls") == [(4, 4)]
     assert postgres.query("select reply_content from sms.opt_outs") == [("T",)]
-    assert "loads again" not in job(*POSTGRES, "--check")[1]
+    assert "loads that again" not in job(*POSTGRES, "--check")[1]
 
 
 def test_the_run_after_check_heals_although_nobody_answers(
@@ -79,7 +79,7 @@ def test_the_run_after_check_heals_although_nobody_answers(
 ) -> None:
     """A quiet run does not ask the database; what --check has found, the next one heals all the same."""
     drop(postgres, yesterday)
-    assert "loads again" in job(*POSTGRES, "--check")[1]
+    assert "loads that again" in job(*POSTGRES, "--check")[1]
     status, out, _ = job(*POSTGRES)
     assert status == 0
     assert "The destination lacked 3 packages" in out
