@@ -135,7 +135,7 @@ def test_answers_that_have_neither_store_nor_warehouse_are_kept_beside(
     later = [f"later {text}" for text in REPLIES]
     configured.enqueue(APP, [a_reply(text) for text in later])
     configured.configure(latency=0.05)
-    proxy.fail(fault, is_answer, after=5)
+    proxy.fail(fault, is_answer, after=0)
     status, _, err = job()
     assert status == 1
     kept = list(tmp_path.rglob("spill/drains/*/*.answer"))
