@@ -10,6 +10,8 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+import dlt
+
 from sms_source.cli.explain import code_of, explain
 from sms_source.loading.summary import Summary
 
@@ -220,6 +222,11 @@ def _print_where(summary: Summary) -> None:
     owner = summary.owner
     columns = "phone_number, sign_name, keyword, opted_out_at, honour_by"
     query = f"select {columns} from {owner.dataset}.opt_outs order by honour_by limit 5"  # noqa: S608 - printed
+    bucket: str | None = dlt.config.get("destination.filesystem.bucket_url")
+    if owner.destination == "filesystem" and bucket:
+        root = bucket if "://" in bucket else Path(bucket).absolute().as_uri()
+        print(f"The data is in {root.rstrip('/')}/{owner.dataset}, a folder of Delta tables.")
+        return
     if not owner.location:
         print(f"Who opted out, the most urgent first:  {query}")
         return

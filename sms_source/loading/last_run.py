@@ -9,20 +9,24 @@ import json
 from pathlib import Path
 from typing import Any
 
+import dlt
+
 from sms_source.configuration import SmsSourceConfiguration
 from sms_source.errors import ConfigurationError
 from sms_source.journal.spill import data_directory
+from sms_source.settings import JOURNAL_URL
 
 
 def check(pipeline_name: str, options: SmsSourceConfiguration) -> None:
-    """Refuse a new journal for queues that a journal elsewhere on this machine is used for.
+    """Refuse a new journal at the default place for queues that a journal elsewhere is used for.
 
     Raises:
         ConfigurationError: the pipeline last ran with another journal, which is still there.
     """
     journal = options.journal_url
-    if "://" in journal or Path(journal, "journal.json").exists():
-        return
+    default = Path(dlt.current.run_context().local_dir, JOURNAL_URL).absolute()
+    if journal != str(default) or Path(journal, "journal.json").exists():
+        return  # somebody has named it, or it is in use
     last = _read(pipeline_name)
     same = bool(set(last.get("queues", ())) & set(_queues(options)))
     if same and last["journal"] != journal and Path(last["journal"], "journal.json").exists():
