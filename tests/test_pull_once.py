@@ -164,3 +164,31 @@ def test_an_answer_that_the_journal_refuses_is_handed_on_all_the_same(
     assert result.pull.records == [a_reply("a")]
     assert isinstance(result.fatal, JournalError)
     assert "spill" in str(result.fatal)
+
+
+@pytest.mark.parametrize(
+    ("says", "error"),
+    [
+        (answer, None),
+        (fail(error_for("RequestLimitExceeded", "")), "RequestLimitExceeded"),
+        (fail(ConfigurationError("no key")), "Nothing was sent: ConfigurationError"),
+    ],
+)
+def test_a_pull_that_the_journal_can_not_forget_is_handed_on(
+    journal: Journal,
+    monkeypatch: pytest.MonkeyPatch,
+    says: Callable[[], RawAnswer],
+    error: str | None,
+) -> None:
+    """Its file would come back, as a pull that no table has."""
+
+    def discard(_self: LocalReservation) -> None:
+        raise OSError("no")
+
+    monkeypatch.setattr(LocalReservation, "discard", discard)
+    result, states, _ = pull(journal, says)
+    assert states == ["in_doubt" if error else "answer"]
+    assert result.pull is not None
+    assert [list(journal.read(item)) for item in journal.unloaded()] == [[result.pull]]
+    assert (result.pull.error or "").startswith(error or "")
+    assert isinstance(result.fatal, JournalError | ConfigurationError)

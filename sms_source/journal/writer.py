@@ -82,5 +82,15 @@ class Intent:
             ) from error
 
     def discard(self) -> None:
-        """Forget the pull: it handed nothing out."""
-        self._reservation.discard()
+        """Forget the pull: it handed nothing out.
+
+        Raises:
+            JournalError: the file can't be removed, and would be a pull in doubt.
+        """
+        try:
+            self._reservation.discard()
+        except OSError as error:
+            raise JournalError(
+                f"The journal {self._url} could not remove the file of a pull that handed nothing out ({error}). "
+                "Pulling has stopped. See to the journal's disk, or to its store, then run again."
+            ) from error

@@ -16,8 +16,11 @@ from dlt.destinations.impl.duckdb.exceptions import InvalidInMemoryDuckdbCredent
 from sms_source.errors import ConfigurationError
 from sms_source.journal.identity import Owner
 
-ONE_TRANSACTION = ("duckdb", "motherduck", "ducklake", "postgres")
-"""Kinds of destinations that have transactions, and whose merge dlt makes without one all the same.
+ONE_TRANSACTION = (
+    *("bigquery", "duckdb", "ducklake", "fabric", "motherduck", "mssql", "postgres", "redshift", "snowflake"),
+    "sqlalchemy",
+)
+"""Kinds of destinations whose client in dlt has transactions, and whose merge dlt makes without one all the same.
 
 DuckDB would commit it statement by statement: killed between DELETE and INSERT, it would leave a table
 without its rows. PostgreSQL gets it as one message, and may commit it after the job was killed, beside the

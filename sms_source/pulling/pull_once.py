@@ -13,7 +13,7 @@ from sms_source.api.client import RawAnswer
 from sms_source.errors import InDoubtError, JournalError, PullError, SmsSourceError
 from sms_source.feeds import Feed
 from sms_source.journal.pull import Pull
-from sms_source.journal.writer import JournalDrain
+from sms_source.journal.writer import Intent, JournalDrain
 
 
 class Client(Protocol):
@@ -69,27 +69,36 @@ def pull_once(
     try:
         raw = client.pull(queue.feed, queue.sms_sdk_app_id, queue.limit)
     except PullError as error:
-        if not isinstance(error, InDoubtError):
-            intent.discard()
-            return Result(refused=error, requested=True)
-        came = whole_records(queue.feed, error.body)
         reason = f"{error.code}: {error.message}"
+        if not isinstance(error, InDoubtError):
+            kept, fatal = _discarded(intent, intent.pull.doubted(reason, error.request_id))
+            return Result(kept, refused=error, fatal=fatal, requested=True)
+        came = whole_records(queue.feed, error.body)
         doubted = intent.pull.doubted(reason, error.request_id or came.request_id, error.body, came.records)
         return Result(doubted, refused=error, fatal=_kept(intent.keep, doubted), requested=True)
     except SmsSourceError as error:  # the credentials failed; nothing was sent
-        intent.discard()
-        return Result(fatal=error)
+        kept, _ = _discarded(intent, intent.pull.doubted(f"Nothing was sent: {type(error).__name__}"))
+        return Result(kept, fatal=error)
     except Exception as error:  # noqa: BLE001 - whatever it is, the request may have gone out
         unexpected = error_for("Client.Unexpected", type(error).__name__)
         doubted = intent.pull.doubted(f"{unexpected.code}: {unexpected.message}")
         _kept(intent.keep, doubted)
         return Result(doubted, fatal=error, requested=True)
-    if not raw.answer.records:
-        intent.discard()
-        return Result(answer=raw.answer, requested=True)
     answered = intent.pull.answered(raw.answer, raw.body)
+    if not raw.answer.records:
+        kept, fatal = _discarded(intent, answered)
+        return Result(kept, raw.answer, fatal=fatal, requested=True)
     # Refused by the journal, the answer is handed on all the same: it may be nowhere else.
     return Result(answered, raw.answer, fatal=_kept(intent.keep, answered), requested=True)
+
+
+def _discarded(intent: Intent, otherwise: Pull) -> tuple[Pull | None, JournalError | None]:
+    """Remove an intent, or keep what came of it: a file that stayed would be a pull that no table has."""
+    try:
+        intent.discard()
+    except JournalError as error:
+        return otherwise, _kept(intent.keep, otherwise) or error
+    return None, None
 
 
 def _kept(keep: Callable[[Pull], None], pull: Pull) -> JournalError | None:
