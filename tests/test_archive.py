@@ -60,12 +60,25 @@ def test_a_bundle_s_name_says_which_load_proves_it(journal: Journal) -> None:
     assert is_bundle(str(name))
 
 
-@pytest.mark.parametrize("name", ["", "x.zip", "20260231T000000000000Z", "a-b-c.000.0.1.zip"])
+@pytest.mark.parametrize("name", ["", "x.zip", "20260231T000000000000Z", "a-b-c.89abcdef.0.1.zip"])
 def test_what_is_no_bundle_is_none(name: str) -> None:
     """Somebody's own archive beside them is left alone."""
     assert not is_bundle(name)
     with pytest.raises(ValueError, match="is no bundle"):
         BundleName.parse(name)
+
+
+def test_two_parts_of_one_drain_that_one_package_loads_both_stay(journal: Journal) -> None:
+    """A commit was killed amid removing the drain's files, and the warehouse went back in time before the next run."""
+    drain = journal.open_drain()
+    pulls = [keep_answer(drain) for _ in range(3)]
+    journal.commit([drain.drain_id], "1.5", WEEK)
+    (bundle,) = bundles(journal)
+    (left,) = [member for member in read_bundle(bundle.read_bytes()) if member.name.startswith("000002")]
+    journal.give_again()
+    journal.storage.write(f"drains/{drain.drain_id}/{left.name}", left.content)
+    journal.commit(journal.unloaded(), "2.5", WEEK)
+    assert {pull.pull_id for pull in read_all(journal)} == {pull.pull_id for pull in pulls}
 
 
 def test_many_small_drains_become_few_bundles(journal: Journal) -> None:

@@ -1,6 +1,6 @@
 """The archive: what is loaded, in bundles, for a replay or a warehouse that went back in time.
 
-    archive/<first>-<last>-<drain and part>.<level>.<load id>.zip
+    archive/<first>-<last>-<drain>.<digest of the members' names>.<level>.<load id>.zip
 
 A bundle is an uncompressed ZIP file that holds the pulls' files byte for byte, so that a person can read it
 with any tool. A member's name is `<drain id>/<the file's name>`, its comment dlt's id of the package that
@@ -10,6 +10,7 @@ all of it is loaded.
 Small bundles are merged, so the archive has some hundreds of files whatever number of drains it holds.
 """
 
+import hashlib
 import io
 import logging
 import re
@@ -36,7 +37,7 @@ FINAL_LEVEL = 9
 """Of a bundle that is not merged any more."""
 
 _NAME = re.compile(
-    r"(?P<first>\d{8}T\d{12}Z)-(?P<last>\d{8}T\d{12}Z)-(?P<suffix>[0-9a-f]{8}\.\d{3,})"
+    r"(?P<first>\d{8}T\d{12}Z)-(?P<last>\d{8}T\d{12}Z)-(?P<suffix>[0-9a-f]{8}\.[0-9a-f]{8})"
     r"\.(?P<level>\d)\.(?P<load_id>[\w.-]+)\.zip",
     re.ASCII,
 )
@@ -125,12 +126,11 @@ class Archive:
     def add(self, members: Iterable[Member], load_id: str) -> None:
         """Write the pulls of a loaded package; when this returns, they are durable.
 
-        Written again after a crash, the same pulls have the same names.
+        Written again after a crash, the same pulls have the same name; others never do.
         """
         pulls: dict[str, set[str]] = defaultdict(set)
-        for part, batch in enumerate(_batches(members)):
-            suffix = f"{batch[0].drain_id.rpartition('-')[2]}.{part:03d}"
-            self._write(batch, suffix, 0, load_id)
+        for batch in _batches(members):
+            self._write(batch, 0, load_id)
             for member in batch:
                 pulls[member.drain_id].add(_number(member))
         self._drop_doubts(pulls, load_id)
@@ -179,10 +179,7 @@ class Archive:
         load_id = max(name.load_id for name in names)
         members = (member for name in names for member in self._read(name))
         for batch in _batches(_once_each(members)):
-            first = batch[0]
-            self._write(
-                batch, f"{first.drain_id.rpartition('-')[2]}.{int(first.name[:6]):03d}", level, load_id
-            )
+            self._write(batch, level, load_id)
         # Killed before this, the archive has some pulls twice, which a replay's merge takes out.
         self._storage.remove([f"{FOLDER}/{name}" for name in names])
 
@@ -194,7 +191,10 @@ class Archive:
             logger.error("journal %s: %s/%s: %s; it is set aside", self._storage.url, FOLDER, name, error)
             self._storage.move(f"{FOLDER}/{name}", f"unreadable/{FOLDER}/{name}")
 
-    def _write(self, batch: list[Member], suffix: str, level: int, load_id: str) -> None:
+    def _write(self, batch: list[Member], level: int, load_id: str) -> None:
+        names = "\n".join(f"{member.drain_id}/{member.name}" for member in batch)
+        digest = hashlib.sha256(names.encode()).hexdigest()[:8]
+        suffix = f"{batch[0].drain_id.rpartition('-')[2]}.{digest}"
         starts = [member.drain_id.partition("-")[0] for member in batch]
         if sum(len(member.content) for member in batch) > BUNDLE_BYTES // 2:
             level = FINAL_LEVEL
