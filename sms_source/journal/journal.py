@@ -180,6 +180,9 @@ class Journal:
 
     def _commit(self, items: list[str], load_id: str, retention: timedelta) -> None:
         self.storage.check_held()
+        # Before anything is archived: a run that is killed from here on leaves no note of a database that a
+        # backup could bring back, lacking what is about to be archived as loaded.
+        self.note(last_load=load_id, database=None)
         self.spill.take_into(self.storage)
         drains: dict[str, Files] = {}
         for item in items:
@@ -203,7 +206,6 @@ class Journal:
                 self.storage.remove([f"{FOLDER}/{drain_id}/{name}" for name in own])
             self.storage.remove_folder(f"{FOLDER}/{drain_id}", only_empty=True)
             self.spill.forget(drain_id)
-        self.note(last_load=load_id)
         self.archive.tidy(retention)
 
     def note(self, **changes: Any) -> None:

@@ -17,6 +17,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from sms_source.configuration import SmsSourceConfiguration
+from sms_source.journal.archive import is_bundle
 from sms_source.journal.identity import Owner
 from sms_source.journal.journal import Journal
 from sms_source.journal.pull import now
@@ -137,8 +138,12 @@ class Round:
             self._engine().have_missing_tables_made()
 
     def _load_items(self, items: list[str]) -> None:
-        while items:
-            items = items[len(self._load(items, None)) :]
+        # What is given again comes first, and in packages of its own: a doubt in it is older than an answer that
+        # came late into the pull's drain, and the answer's row is to stay.
+        given_again = [item for item in items if is_bundle(item)]
+        for some in (given_again, [item for item in items if not is_bundle(item)]):
+            while some:
+                some = some[len(self._load(some, None)) :]  # noqa: PLW2901
         if self._summary.missing_packages:
             self._summary.count_after(self._rows())
 

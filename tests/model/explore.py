@@ -78,13 +78,15 @@ class Explorer:
                 image, arrived = replace(image, queue=(*image.queue, *texts)), arrived + step.count
             elif isinstance(step, GoBack):
                 warehouse = warehouses[-1 - step.runs] if step.runs < len(warehouses) else Warehouse()
-                rows = image.rows.intersection(warehouse.replies)
-                image = replace(image, warehouse=warehouse, rows=rows)
+                image = _gone_back(image, warehouse)
             else:
                 crashes: list[Image] = []
                 after = self._run(image, step.plan, crashes)
                 image = self._random.choice(crashes) if step.crash and crashes else after
                 self._examine_some(crashes)
+                older = self._random.choice(warehouses)
+                if self.retention:
+                    self._examine_some([_gone_back(crash, older) for crash in crashes])
                 warehouses.append(image.warehouse)
             self.examine(image, is_last=False)
         return image
@@ -110,7 +112,7 @@ class Explorer:
         if again.key != whole.key:
             raise BrokenPromiseError("a third run changed something")
         if self.retention and not is_last:
-            gone = replace(whole, warehouse=Warehouse(), rows=frozenset())
+            gone = _gone_back(whole, Warehouse())
             expect_the_same(whole, self._recover(gone), "healing")
             expect_the_same(whole, self._run(whole, Plan(replay=True)), "a replay")
         for crash in self._draw(crashes, self.most_again):
@@ -141,3 +143,8 @@ class Explorer:
 
     def _world(self, image: Image, crashes: list[Image] | None) -> World:
         return World(image, self.kind, None if crashes is None else crashes.append)
+
+
+def _gone_back(image: Image, warehouse: Warehouse) -> Image:
+    """Put another warehouse into the place of the image's."""
+    return replace(image, warehouse=warehouse, rows=image.rows.intersection(warehouse.replies))
