@@ -20,7 +20,7 @@ KILLS = 1000
 # How many rounds `make soak` follows the queues.
 ROUNDS = 2000
 
-.PHONY: help install demo picture wheel test test-wheel test-lowest test-crash test-postgres install-s3 test-s3 test-workflows test-lakehouse test-airflow test-report install-browser test-thorough crash soak bench check format constraints clean
+.PHONY: help install demo picture wheel test test-long coverage test-wheel test-lowest test-crash test-postgres install-s3 test-s3 test-workflows test-lakehouse test-airflow test-report install-browser test-thorough crash soak bench check format constraints clean
 
 help: ## this list
 	@echo "make TARGET, with Python $$($(PYTHON) -c 'import sys; print(sys.version.split()[0])' 2>&1)"
@@ -52,9 +52,15 @@ wheel: install ## the wheel, in dist/
 	@rm dist.log
 	@ls dist/*.whl
 
-test: install ## the tests, on all cores, with coverage; ARGS="-k journal -x" goes to pytest
+test: install ## the tests, on all cores; ARGS="-k journal -x" goes to pytest
+	@$(VENV)/bin/python -m pytest -n auto $(ARGS)
+
+test-long: install ## those of these tests that take longer: kills, quotas, many random examples
+	@$(VENV)/bin/python -m pytest -n auto -m long $(ARGS)
+
+coverage: install ## both, with the coverage of the whole package, also of its processes; twice the time
 	@rm -f .coverage .coverage.*
-	@$(VENV)/bin/python -m pytest -n auto --cov --cov-report=term-missing $(ARGS)
+	@$(VENV)/bin/python -m pytest -n auto -m "long or not long" --cov --cov-report=term-missing $(ARGS)
 
 test-wheel: wheel ## the tests against the built wheel: the package is not beside them
 	@set -e; \

@@ -16,8 +16,8 @@ from sms_source.simulator import SimulatorProcess
 APP = "1400006666"
 OTHER_APP = "1400007777"
 
-# The same examples each time, so that a commit is right or wrong whenever it is tested; `make test-thorough` draws
-# others.
+# The same examples each time, so that a commit is right or wrong whenever it is tested; `make test-thorough`
+# draws others.
 settings.register_profile("same", derandomize=True)
 settings.register_profile("thorough", max_examples=10_000)
 settings.load_profile("same")

@@ -69,7 +69,7 @@ def test_what_is_no_bundle_is_none(name: str) -> None:
 
 
 def test_two_parts_of_one_drain_that_one_package_loads_both_stay(journal: Journal) -> None:
-    """A commit was killed amid removing the drain's files, and the warehouse went back in time before the next run."""
+    """A commit was killed amid removing the drain's files; then the warehouse went back in time."""
     drain = journal.open_drain()
     pulls = [keep_answer(drain) for _ in range(3)]
     journal.commit([drain.drain_id], "1.5", WEEK)

@@ -98,6 +98,7 @@ def assert_is_whole(simulator: SimulatorProcess, warehouse: Warehouse) -> None:
     assert (answered, records) == (len([pull for pull in pulls if pull.replies]) - len(lost), len(there))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("seed", [1, 2])
 def test_faults_of_every_kind_cost_what_they_must(
     configured: SimulatorProcess, warehouse: Warehouse, job: Job, seed: int
@@ -387,6 +388,7 @@ def test_a_journal_that_can_not_be_written_stops_the_run_before_it_pulls(
     assert [len(pull.replies) for pull in configured.log() if pull.replies] == [100, 100, 50]
 
 
+@pytest.mark.long
 def test_a_full_disk_at_the_destination_keeps_the_replies_for_the_next_run(
     configured: SimulatorProcess, warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:

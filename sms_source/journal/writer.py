@@ -91,6 +91,6 @@ class Intent:
             self._reservation.discard()
         except OSError as error:
             raise JournalError(
-                f"The journal {self._url} could not remove the file of a pull that handed nothing out ({error}). "
-                "Pulling has stopped. See to the journal's disk, or to its store, then run again."
+                f"The journal {self._url} could not remove the file of a pull that handed nothing out "
+                f"({error}). Pulling has stopped. See to the journal's disk, or to its store, then run again."
             ) from error

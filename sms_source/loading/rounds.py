@@ -138,8 +138,8 @@ class Round:
             self._engine().have_missing_tables_made()
 
     def _load_items(self, items: list[str]) -> None:
-        # What is given again comes first, and in packages of its own: a doubt in it is older than an answer that
-        # came late into the pull's drain, and the answer's row is to stay.
+        # What is given again comes first, and in packages of its own: a doubt in it is older than an answer
+        # that came late into the pull's drain, and the answer's row is to stay.
         given_again = [item for item in items if is_bundle(item)]
         for some in (given_again, [item for item in items if not is_bundle(item)]):
             while some:

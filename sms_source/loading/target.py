@@ -20,7 +20,8 @@ ONE_TRANSACTION = (
     *("bigquery", "duckdb", "ducklake", "fabric", "motherduck", "mssql", "postgres", "redshift", "snowflake"),
     "sqlalchemy",
 )
-"""Kinds of destinations whose client in dlt has transactions, and whose merge dlt makes without one all the same.
+"""Kinds of destinations whose client in dlt has transactions, and whose merge dlt makes without one all the
+same.
 
 DuckDB would commit it statement by statement: killed between DELETE and INSERT, it would leave a table
 without its rows. PostgreSQL gets it as one message, and may commit it after the job was killed, beside the

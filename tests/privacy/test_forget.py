@@ -186,6 +186,7 @@ def test_killed_anywhere_it_ends_when_it_is_run_again(loaded: Warehouse, argumen
     assert loaded.query("select sum(replies)::int, count(*) from sms.erasures") == [(3, 1)]
 
 
+@pytest.mark.long
 def test_a_kill_at_any_moment_leaves_a_whole_journal(configured: SimulatorProcess, loaded: Warehouse) -> None:
     """Drawn over the whole of a run, which a run that is not killed ends."""
     others = [row for row in loaded.query(ROWS) if row[1] == OTHER]

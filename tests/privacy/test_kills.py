@@ -52,6 +52,7 @@ def rows_in_memory(tmp_path: Path) -> list[Path]:
     return [file for file in files if file.is_file()]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("aim", ["answer", "extracted", "normalized", "loading"])
 def test_a_kill_leaves_nothing_in_clear(
     keyed: SimulatorProcess, warehouse: Warehouse, tmp_path: Path, aim: str
@@ -78,6 +79,7 @@ def test_a_kill_leaves_nothing_in_clear(
     assert not [path for path in tmp_path.rglob("*") if path.is_symlink()]
 
 
+@pytest.mark.long
 def test_without_a_key_the_rows_of_a_kill_are_gone_after_the_next_run(
     keyed: SimulatorProcess, warehouse: Warehouse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,6 +3,8 @@
 import signal
 from pathlib import Path
 
+import pytest
+
 import sms_source
 from sms_source.simulator import SimulatorProcess
 from tests.conftest import APP
@@ -10,6 +12,7 @@ from tests.helpers.jobs import start_job, wait_until
 from tests.recovery.conftest import Lose, Query, number_of, reply_of
 
 
+@pytest.mark.long
 def test_a_recovery_runs_beside_follow(
     configured: SimulatorProcess, lose: Lose, query: Query, own_folders: Path
 ) -> None:

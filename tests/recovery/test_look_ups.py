@@ -31,6 +31,7 @@ def texts_of(records: list[dict[str, Any]]) -> Counter[str]:
     return Counter(record["ReplyContent"] for record in records)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("ends", ["both", "begin", "end", "neither"])
 def test_a_full_window_is_halved_whichever_of_its_ends_belong_to_it(
     configured: SimulatorProcess, lose: Lose, query: Query, ends: str
@@ -46,6 +47,7 @@ def test_a_full_window_is_halved_whichever_of_its_ends_belong_to_it(
     assert summary.crowded == []
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("ends", ["both", "begin", "end"])
 def test_crowded_neighbouring_seconds_are_told_apart(
     configured: SimulatorProcess, lose: Lose, query: Query, ends: str
@@ -61,6 +63,7 @@ def test_crowded_neighbouring_seconds_are_told_apart(
     assert summary.crowded == []
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("ends", ["both", "neither"])
 def test_a_hundred_replies_of_one_second_stay_in_doubt(
     configured: SimulatorProcess, lose: Lose, query: Query, ends: str
@@ -136,6 +139,7 @@ def test_each_application_is_asked(
     assert recovered(query) == {f"of {APP}": 1, f"of {OTHER_APP}": 1}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "fault", ["reset", "truncate", "http_status", "not_json", "api_error", "close_unread"]
 )

@@ -37,6 +37,7 @@ def lost_texts(query: Query) -> Counter[str]:
     return Counter(text for (text,) in query("select reply_content from sms.replies"))
 
 
+@pytest.mark.long
 def test_half_a_thousand_recipients_have_their_replies_back_within_the_rate(
     configured: SimulatorProcess,
     lose: Lose,
@@ -59,6 +60,7 @@ def test_half_a_thousand_recipients_have_their_replies_back_within_the_rate(
     assert configured.stats().look_ups >= 501  # on a busy machine some are refused for the rate, and repeated
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("killed_after", [1, 130])
 def test_a_recovery_that_was_killed_goes_on_where_it_was(
     configured: SimulatorProcess, lose: Lose, query: Query, tmp_path: Path, killed_after: int
@@ -79,6 +81,7 @@ def test_a_recovery_that_was_killed_goes_on_where_it_was(
     assert summary["asked"] == (people if killed_after == 1 else people - 100)
 
 
+@pytest.mark.long
 def test_a_signal_ends_it_and_what_was_found_is_loaded(
     configured: SimulatorProcess, lose: Lose, query: Query, tmp_path: Path
 ) -> None:
@@ -99,6 +102,7 @@ def test_a_signal_ends_it_and_what_was_found_is_loaded(
     assert lost_texts(query) == {f"lost {person}": 1 for person in range(30)}
 
 
+@pytest.mark.long
 def test_another_program_may_use_the_quota_too(
     configured: SimulatorProcess, lose: Lose, query: Query, tmp_path: Path
 ) -> None:

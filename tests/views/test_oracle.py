@@ -3,6 +3,7 @@
 from datetime import date, datetime, timedelta, timezone
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -149,6 +150,7 @@ def comparable(rows: list[tuple[Any, ...]]) -> list[str]:
     return sorted(repr(tuple(map(plain, row))) for row in rows)
 
 
+@pytest.mark.long
 @settings(deadline=None, max_examples=30, suppress_health_check=[HealthCheck.too_slow])
 @given(st.builds(Data, replies(), receipts(), pulls(), st.just(timezone.utc)))
 def test_each_view_says_what_plain_python_says(warehouse: Warehouse, data: Data) -> None:
