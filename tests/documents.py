@@ -17,7 +17,7 @@ from sms_source.cli.explain import FAILED, WRONG_CONFIGURATION
 from sms_source.errors import ConfigurationError, InDoubtError, NotExecutedError, RefusedError
 from sms_source.feeds import FEEDS
 from sms_source.loading import destinations
-from sms_source.loading.target import kind_of
+from sms_source.loading.target import have_one_transaction, kind_of
 from tests.test_destinations import decide, new_destination
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
@@ -46,7 +46,7 @@ def errors() -> Iterator[str]:
 
 def merges() -> Iterator[str]:
     """A row for each destination of dlt, and for those that have more than one merge."""
-    yield from ("| destination | dlt's merge | the connector |", "|---|---|---|")
+    yield from ("| destination | dlt's merge | one transaction | the connector |", "|---|---|---|---|")
     cases: dict[str, tuple[Any, str | None]] = {}
     for name in sorted(dlt.destinations.__all__):
         title = "a function of one's own (`destination`)" if name == "destination" else f"`{name}`"
@@ -59,8 +59,18 @@ def merges() -> Iterator[str]:
     with patch("importlib.util.find_spec"):  # the same table, with deltalake here or without
         for title, (destination, form) in sorted(cases.items()):
             merge = decide(destination, form, destination.destination_name).strategies["replies"]
-            yield f"| {title} | {merge or 'none: it would append'} | {_decision(destination, form)} |"
+            how = merge or "none: it would append"
+            one = _transaction(destination, form) if merge else ""
+            yield f"| {title} | {how} | {one} | {_decision(destination, form)} |"
     yield ""
+
+
+def _transaction(destination: Any, table_format: str | None) -> str:
+    """Whether dlt makes the merge in a transaction once the connector has set the destination up."""
+    if table_format:
+        return "a commit of each table"
+    have_one_transaction(destination)
+    return "yes" if destination.capabilities().supports_transactions else "**no**"
 
 
 def _decision(destination: Any, table_format: str | None) -> str:

@@ -170,10 +170,10 @@ class Archive:
                 continue
             members = list(self._read(name))
             kept = [m for m in members if not (_is_doubt(m) and _number(m) in pulls.get(m.drain_id, ()))]
-            if not kept and members:
+            if len(kept) < len(members):
+                if kept:
+                    self._write_as(name._replace(suffix=_suffix(kept)), kept)
                 self._storage.remove([f"{FOLDER}/{name}"])
-            elif len(kept) < len(members):
-                self._write_as(name, kept)
 
     def _merge(self, names: list[BundleName], level: int) -> None:
         load_id = max(name.load_id for name in names)
@@ -192,14 +192,11 @@ class Archive:
             self._storage.move(f"{FOLDER}/{name}", f"unreadable/{FOLDER}/{name}")
 
     def _write(self, batch: list[Member], level: int, load_id: str) -> None:
-        names = "\n".join(f"{member.drain_id}/{member.name}" for member in batch)
-        digest = hashlib.sha256(names.encode()).hexdigest()[:8]
-        suffix = f"{batch[0].drain_id.rpartition('-')[2]}.{digest}"
         starts = [member.drain_id.partition("-")[0] for member in batch]
         if sum(len(member.content) for member in batch) > BUNDLE_BYTES // 2:
             level = FINAL_LEVEL
         level = min(level, FINAL_LEVEL)
-        self._write_as(BundleName(min(starts), max(starts), suffix, level, load_id), batch)
+        self._write_as(BundleName(min(starts), max(starts), _suffix(batch), level, load_id), batch)
 
     def _write_as(self, name: BundleName, batch: list[Member]) -> None:
         self._storage.write(f"{FOLDER}/{name}", as_bundle(batch))
@@ -218,6 +215,12 @@ def _once_each(members: Iterable[Member]) -> Iterator[Member]:
         if key not in seen:
             seen.add(key)
             yield member
+
+
+def _suffix(batch: list[Member]) -> str:
+    """Return the part of a bundle's name that tells bundles of other pulls apart."""
+    names = "\n".join(f"{member.drain_id}/{member.name}" for member in batch)
+    return f"{batch[0].drain_id.rpartition('-')[2]}.{hashlib.sha256(names.encode()).hexdigest()[:8]}"
 
 
 def _is_doubt(member: Member) -> bool:

@@ -1,6 +1,7 @@
 """Puts the views into a destination, and leaves alone what is right already."""
 
 import hashlib
+import logging
 import zoneinfo
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any, NamedTuple
@@ -8,6 +9,8 @@ from typing import Any, NamedTuple
 from dlt.destinations.sql_client import SqlClientBase
 
 from sms_source.views.sql import VIEWS, literal, read_view, view_sql
+
+logger = logging.getLogger(__name__)
 
 _LOOK_UP = {
     "duckdb": """
@@ -21,9 +24,8 @@ _LOOK_UP = {
         where nspname = %s and relkind in ('r', 'v', 'm', 'f', 'p')
     """,
 }
-"""What is in a dataset, by sqlglot's dialect: name, whether it is a view, comment. In these dialects a view
-is made in a transaction and has a comment, which says what it was made from; in others it is made each
-time."""
+"""What is in a dataset, by sqlglot's dialect: name, whether it is a view, comment. In these dialects, which
+are tested, views are made: each in a transaction, with a comment that says what it was made from."""
 
 
 class _Relation(NamedTuple):
@@ -42,6 +44,8 @@ def create_views(
 ) -> list[str]:
     """Create or replace the views in the client's dataset, those whose tables are there.
 
+    On DuckDB and PostgreSQL; elsewhere, the log says why there are none.
+
     A view that is there already, made from the same SQL, costs nothing: all are looked up by one query.
     What somebody else made under a view's name stays.
 
@@ -55,6 +59,9 @@ def create_views(
         A warning for each view that was not made, or option that was not used: what, why, and what to do.
     """
     dialect = client.capabilities.sqlglot_dialect or ""
+    if dialect not in _LOOK_UP:
+        logger.info("No views are made: they are tried on DuckDB and PostgreSQL alone. See docs/queries.md.")
+        return []
     warnings: list[str] = []
     words = _keywords_of(opt_out_words, warnings)
     time_zone = _known_time_zone(views_time_zone, warnings)
@@ -89,7 +96,7 @@ def create_views(
             )
             continue
         try:
-            _create(client, name, sql(name, dialect), mark, there, is_marked=dialect in _LOOK_UP)
+            _create(client, name, sql(name, dialect), mark, there)
         except Exception as error:  # noqa: BLE001 - whatever a view meets, it is not worth a load
             found = _relations(client, dialect).get(name)
             if found and found.comment.endswith(mark):
@@ -99,21 +106,10 @@ def create_views(
     return warnings
 
 
-def _create(
-    client: SqlClientBase[Any],
-    name: str,
-    sql: str,
-    mark: str,
-    there: dict[str, _Relation],
-    *,
-    is_marked: bool,
-) -> None:
+def _create(client: SqlClientBase[Any], name: str, sql: str, mark: str, there: dict[str, _Relation]) -> None:
     """Create or replace one view, with its description."""
     relation = client.make_qualified_table_name(name)
     create = f"create or replace view {relation} as\n{sql}"
-    if not is_marked:
-        client.execute_sql(create)
-        return
     try:
         with client.begin_transaction():
             _execute(client, create, *_comments(client, name, mark))
@@ -148,8 +144,6 @@ def _execute(client: SqlClientBase[Any], *statements: str) -> None:
 
 
 def _relations(client: SqlClientBase[Any], dialect: str) -> dict[str, _Relation]:
-    if dialect not in _LOOK_UP:
-        return {}
     *_, dataset = client.make_qualified_table_name_path(None, quote=False)
     rows = client.execute_sql(_LOOK_UP[dialect], dataset) or ()
     return {name: _Relation(is_view, comment or "") for name, is_view, comment in rows}
