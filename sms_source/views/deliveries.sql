@@ -27,7 +27,7 @@ explained as (
       description,
       translate(description, ': ', '') as plain,
       regexp_replace(translate(description, ': ', ''), '_[0-9]+$', '') as stem
-    from (select distinct description from grouped) as descriptions
+    from (select distinct description from sms.unique_receipts) as descriptions
   ) as described
   join sms.receipt_codes as codes
     on translate(codes.code, ': ', '') = described.plain or translate(codes.code, ': ', '') = described.stem
