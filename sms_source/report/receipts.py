@@ -135,10 +135,10 @@ def read_responses(warehouse: Warehouse, period: Period) -> Responses:
     )
     row = warehouse.row(
         f"select {counts}, count(*) filter (where is_guess) as guesses, "  # noqa: S608 - numbers
-        "percentile_cont(0.5) within group (order by response_seconds) as median, "
-        "percentile_cont(0.9) within group (order by response_seconds) as slow "
+        "percentile_cont(array[0.5, 0.9]) within group (order by response_seconds) as times "
         f"from {answers['times']} as times"
     )
+    median, slow = row["times"] or (None, None)
     up_to = [row[f"bucket_{bound}"] for bound in BUCKETS]
     rates = warehouse.rows(
         "select session_context, cast(sum(delivered) as bigint) as delivered, "  # noqa: S608 - our own names
@@ -151,7 +151,7 @@ def read_responses(warehouse: Warehouse, period: Period) -> Responses:
     return Responses(
         buckets=[count - before for before, count in zip([0, *up_to], up_to, strict=False)],
         guesses=row["guesses"],
-        median=row["median"],
-        slow=row["slow"],
+        median=median,
+        slow=slow,
         rates=rates,
     )

@@ -19,7 +19,7 @@ Row = Mapping[str, Any]
 
 CHUNK = 10_000
 """Rows that are fetched at once."""
-MEMORY = "512MB"
+MEMORY = "448MB"
 """What DuckDB may take for a query, beside the program and some buffers of its own; what needs more goes to
 a disk."""
 
