@@ -20,7 +20,7 @@ KILLS = 1000
 # How many rounds `make soak` follows the queues.
 ROUNDS = 2000
 
-.PHONY: help install demo picture wheel test test-long coverage test-wheel test-lowest test-crash test-postgres install-s3 test-s3 test-workflows test-lakehouse test-airflow test-report install-browser test-thorough crash soak bench check format constraints clean
+.PHONY: help install demo picture wheel test test-long coverage test-wheel test-lowest test-crash test-postgres install-s3 test-s3 test-workflows test-lakehouse test-airflow test-report test-views install-browser test-thorough crash soak bench check format constraints clean
 
 help: ## this list
 	@echo "make TARGET, with Python $$($(PYTHON) -c 'import sys; print(sys.version.split()[0])' 2>&1)"
@@ -81,7 +81,7 @@ test-lowest: ## the tests, with the lowest versions that pyproject.toml allows; 
 
 test-postgres: install ## the tests with a real PostgreSQL, which is installed on Debian when run as root
 	@sh tests/postgres/install.sh
-	@$(VENV)/bin/python -m pytest tests/postgres $(ARGS)
+	@$(VENV)/bin/python -m pytest -n auto tests/postgres $(ARGS)
 
 test-crash: install ## kills at each boundary of the protocol, and kills that cost more than the process
 	@$(VENV)/bin/python -m pytest tests/crash/test_variants.py tests/crash/test_kill_points.py $(ARGS)
@@ -94,7 +94,7 @@ install-s3: install
 	fi
 
 test-s3: install-s3 ## the journal in an object store: a real client, a local S3 server, faults and kills
-	@$(VENV)/bin/python -m pytest tests/s3 $(ARGS)
+	@$(VENV)/bin/python -m pytest -n auto tests/s3 $(ARGS)
 
 test-workflows: install-s3 ## GitHub's workflow, step by step in clean clones, with an S3 server and a real PostgreSQL
 	@sh tests/postgres/install.sh
@@ -124,6 +124,13 @@ test-report: install-browser ## the page in a real browser, which is installed o
 picture: install-browser ## docs/report.png, the page of the demo's data
 	@$(VENV)/bin/python -m tests.report.picture docs/report.png
 
+test-views: install ## the views in dlt's dashboard and in a marimo notebook
+	@if [ ! -e $(VENV)/.installed-views ]; then \
+		echo "Installing marimo into $(VENV) ..."; \
+		$(PIP) install -c "$(PINS)" --no-build-isolation -e ".[test-views]" && touch $(VENV)/.installed-views; \
+	fi
+	@$(VENV)/bin/python -m pytest tests/views/test_queries.py -k "dashboard or notebook" $(ARGS)
+
 test-thorough: install ## 10,000 hostile answers of each kind, and a million simulated crashes
 	@$(VENV)/bin/python -m pytest tests/test_fuzz.py tests/test_model.py --hypothesis-profile=thorough $(ARGS)
 
@@ -133,7 +140,7 @@ crash: install ## kills the job KILLS times (1,000) and looks whether anything w
 soak: install ## follows the queues for ROUNDS rounds (2,000) and looks whether anything grows; needs Linux
 	@$(VENV)/bin/python -m tests.soak.soak --rounds $(ROUNDS) $(ARGS)
 
-bench: install ## this connector beside four others, and its bars: 20 minutes; writes docs/benchmark.md
+bench: install ## this connector beside four others, and its bars: 25 minutes; writes docs/benchmark.md; ARGS="--only views"
 	@$(PIP) install -c "$(PINS)" --no-build-isolation -e ".[bench]"
 	@$(VENV)/bin/python -m tests.benchmark $(ARGS)
 

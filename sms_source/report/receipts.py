@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import date
 
 from sms_source.report.figures import LISTED, Period
+from sms_source.report.parts import gather
 from sms_source.report.warehouse import Row, Warehouse
 
 BUCKETS = {
@@ -45,30 +46,42 @@ class Deliveries:
         return sum(self.failed.values())
 
 
+_DELIVERIES = """
+with counted as materialized (
+  select
+    day, report_status = 'SUCCESS' as is_delivered, category, meaning, description,
+    cast(sum(messages) as bigint) as messages
+  from {deliveries}
+  where day between %s and %s or day is null
+  group by day, report_status, category, meaning, description
+)
+select
+  false as is_reason, day, is_delivered, null as category, null as meaning, null as description,
+  cast(sum(messages) as bigint) as messages
+from counted group by day, is_delivered
+union all
+(select true, null, false, category, meaning, description, cast(sum(messages) as bigint) as messages
+from counted where not is_delivered group by category, meaning, description
+order by messages desc, description limit %s)
+"""
+"""In one pass, as the view is a costly one: messages a day, then why they failed."""
+
+
 def read_deliveries(warehouse: Warehouse, period: Period) -> Deliveries:
     """`deliveries`, in the period: by day, and by reason."""
-    first, last = period.dates[0], period.dates[-1]
-    by_day = warehouse.rows(
-        "select day, cast(sum(messages) as bigint) as messages, "
-        "cast(sum(case when report_status = 'SUCCESS' then messages else 0 end) as bigint) as delivered "
-        "from {deliveries} where day between %s and %s group by day",
-        *(first, last),
-    )
+    rows = warehouse.rows(_DELIVERIES, period.dates[0], period.dates[-1], LISTED)
     delivered, failed = dict.fromkeys(period.dates, 0), dict.fromkeys(period.dates, 0)
-    for row in by_day:
-        delivered[row["day"]] = row["delivered"]
-        failed[row["day"]] = row["messages"] - row["delivered"]
-    undated = warehouse.row(
-        "select cast(coalesce(sum(messages), 0) as bigint) as messages from {deliveries} "
-        "where day is null and report_status <> 'SUCCESS'"
-    )
-    reasons = warehouse.rows(
-        "select category, meaning, description, cast(sum(messages) as bigint) as messages from {deliveries} "
-        "where (day between %s and %s or day is null) and report_status <> 'SUCCESS' "
-        "group by category, meaning, description order by 4 desc, description limit %s",
-        *(first, last, LISTED),
-    )
-    return Deliveries(delivered, failed, undated["messages"], reasons)
+    undated = 0
+    for row in rows:
+        if row["is_reason"]:
+            continue
+        if row["day"] is not None:
+            (delivered if row["is_delivered"] else failed)[row["day"]] = row["messages"]
+        elif not row["is_delivered"]:
+            undated = row["messages"]
+    reasons = [row for row in rows if row["is_reason"]]
+    reasons.sort(key=lambda row: (-row["messages"], row["description"] or ""))
+    return Deliveries(delivered, failed, undated, reasons)
 
 
 @dataclass(frozen=True)
@@ -106,27 +119,39 @@ class Responses:
 
 def read_responses(warehouse: Warehouse, period: Period) -> Responses:
     """`reply_attributions` and `response_rates`."""
+    first, last = period.dates[0], period.dates[-1]
+    answers = gather(
+        warehouse,
+        {
+            "times": "select response_seconds, candidates > 1 as is_guess from {reply_attributions}",
+            "rates": "select session_context, cast(sum(delivered) as bigint) as delivered, "  # noqa: S608 - dates
+            "cast(sum(replied) as bigint) as replied, cast(sum(opted_out) as bigint) as opted_out "
+            "from {response_rates} as response_rates "
+            f"where day between date '{first}' and date '{last}' group by session_context",
+        },
+    )
     counts = ", ".join(
         f"count(*) filter (where response_seconds <= {bound}) as bucket_{bound}" for bound in BUCKETS
     )
     row = warehouse.row(
-        f"select {counts}, count(*) filter (where candidates > 1) as guesses, "  # noqa: S608 - numbers
-        "percentile_cont(0.5) within group (order by response_seconds) as median, "
-        "percentile_cont(0.9) within group (order by response_seconds) as slow from {reply_attributions}"
+        f"select {counts}, count(*) filter (where is_guess) as guesses, "  # noqa: S608 - numbers
+        "percentile_cont(array[0.5, 0.9]) within group (order by response_seconds) as times "
+        f"from {answers['times']} as times"
     )
+    median, slow = row["times"] or (None, None)
     up_to = [row[f"bucket_{bound}"] for bound in BUCKETS]
     rates = warehouse.rows(
-        "select session_context, cast(sum(delivered) as bigint) as delivered, "
+        "select session_context, cast(sum(delivered) as bigint) as delivered, "  # noqa: S608 - our own names
         "cast(sum(replied) as bigint) as replied, cast(sum(opted_out) as bigint) as opted_out, "
         "cast(sum(replied) as double precision) / sum(delivered) as rate "
-        "from {response_rates} where day between %s and %s "
+        f"from {answers['rates']} as rates "
         "group by session_context order by 2 desc, session_context limit %s",
-        *(period.dates[0], period.dates[-1], LISTED),
+        LISTED,
     )
     return Responses(
         buckets=[count - before for before, count in zip([0, *up_to], up_to, strict=False)],
         guesses=row["guesses"],
-        median=row["median"],
-        slow=row["slow"],
+        median=median,
+        slow=slow,
         rates=rates,
     )

@@ -1,7 +1,7 @@
 """The warehouse, opened to be read: which relations the dataset has, and the rows of a query."""
 
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -12,14 +12,16 @@ from dlt.destinations.exceptions import DatabaseException
 from dlt.destinations.sql_client import SqlClientBase
 
 from sms_source.errors import ConfigurationError, SmsSourceError
+from sms_source.views import view_sql
 
 Row = Mapping[str, Any]
 """Of a query's result, by column."""
 
 CHUNK = 10_000
 """Rows that are fetched at once."""
-MEMORY = "512MB"
-"""What DuckDB may take for a query, beside the program itself; what needs more goes to a disk."""
+MEMORY = "448MB"
+"""What DuckDB may take for a query, beside the program and some buffers of its own; what needs more goes to
+a disk."""
 
 
 class Warehouse:
@@ -52,13 +54,13 @@ class Warehouse:
                 `%s` for a value.
             values: in the order of their places.
         """
-        with self._client.execute_query(sql.format_map(_Names(self._client)), *values) as cursor:
+        with self._client.execute_query(sql.format_map(_Names(self.qualified)), *values) as cursor:
             columns = [column[0] for column in cursor.description or ()]
             return [dict(zip(columns, row, strict=True)) for row in cursor.fetchall()]
 
     def stream(self, relation: str) -> Iterator[Sequence[Any]]:
         """All rows of a relation, in constant memory."""
-        query = f"select * from {self._client.make_qualified_table_name(relation)}"  # noqa: S608 - quoted
+        query = f"select * from {self.qualified(relation)}"  # noqa: S608 - quoted
         if self._client.capabilities.sqlglot_dialect != "postgres":
             with self._client.execute_query(query) as cursor:
                 while rows := cursor.fetchmany(CHUNK):
@@ -84,15 +86,41 @@ class Warehouse:
         """The only row of a query."""
         return self.rows(sql, *values)[0]
 
+    def execute(self, sql: str) -> None:
+        """Do something that is about this connection alone, such as make a temporary table."""
+        self._client.execute_sql(sql)
+
+    def qualified(self, name: str) -> str:
+        """A relation of the dataset, as SQL names it."""
+        return self._client.make_qualified_table_name(name)
+
+    def has_view_as_here(self, name: str) -> bool:
+        """Whether the dataset's view is one of DuckDB that this version would make just so.
+
+        It may be another version's, or somebody's own.
+        """
+        if self._client.capabilities.sqlglot_dialect != "duckdb":
+            return False
+        self.execute(f"create or replace temporary view as_here as {view_sql(name, relation=self.qualified)}")
+        # DuckDB puts quotes around some names of types in a view that is new, and not in one from a file.
+        definitions = self.rows(
+            "select distinct replace(substr(sql, strpos(sql, ' AS ')), '\"', '') from duckdb_views() "
+            "where temporary and view_name = 'as_here' "
+            "or database_name = current_database() and schema_name = %s and view_name = %s",
+            self.dataset,
+            name,
+        )
+        return len(definitions) == 1
+
 
 class _Names(dict[str, str]):
     """Relations by their names in SQL: quoted, and with the dataset."""
 
-    def __init__(self, client: SqlClientBase[Any]) -> None:
-        self._client = client
+    def __init__(self, qualified: Callable[[str], str]) -> None:
+        self._qualified = qualified
 
     def __missing__(self, name: str) -> str:
-        return self._client.make_qualified_table_name(name)
+        return self._qualified(name)
 
 
 @contextmanager

@@ -4,19 +4,28 @@
 -- people: different phone numbers
 -- opted_out: people with an opt-out keyword among their replies to it
 -- opt_out_share: opted_out of people, from 0 to 1
+with people as (
+  select
+    replies.sms_sdk_app_id, replies.sign_name, replies.extend_code, replies.phone_number,
+    count(*) as replies,
+    max(case when words.meaning = 'opt_out' then 1 else 0 end) as opted_out,
+    min(replies.reply_time) as first_reply_at,
+    max(replies.reply_time) as last_reply_at
+  from sms.unique_replies as replies
+  left join sms.opt_out_words as words
+    on words.word = replies.keyword
+    and (words.country_code is null or words.country_code = replies.country_code)
+  group by replies.sms_sdk_app_id, replies.sign_name, replies.extend_code, replies.phone_number
+)
 select
-  replies.sms_sdk_app_id,
-  replies.sign_name,
-  replies.extend_code,
-  count(*) as replies,
-  count(distinct replies.phone_number) as people,
-  count(distinct case when words.meaning = 'opt_out' then replies.phone_number end) as opted_out,
-  cast(count(distinct case when words.meaning = 'opt_out' then replies.phone_number end) as double)
-    / count(distinct replies.phone_number) as opt_out_share,
-  min(replies.reply_time) as first_reply_at,
-  max(replies.reply_time) as last_reply_at
-from sms.unique_replies as replies
-left join sms.opt_out_words as words
-  on words.word = replies.keyword
-  and (words.country_code is null or words.country_code = replies.country_code)
-group by replies.sms_sdk_app_id, replies.sign_name, replies.extend_code
+  sms_sdk_app_id,
+  sign_name,
+  extend_code,
+  cast(sum(replies) as bigint) as replies,
+  count(*) as people,
+  cast(sum(opted_out) as bigint) as opted_out,
+  cast(sum(opted_out) as double) / count(*) as opt_out_share,
+  min(first_reply_at) as first_reply_at,
+  max(last_reply_at) as last_reply_at
+from people
+group by sms_sdk_app_id, sign_name, extend_code

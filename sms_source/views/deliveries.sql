@@ -9,7 +9,8 @@
 -- meaning: of the description in receipt_codes
 with grouped as (
   select
-    cast(user_receive_time at time zone 'UTC' as date) as day,
+    -- Days since 1970: to group by, a number is cheaper than a date.
+    cast(floor(epoch(user_receive_time) / 86400) as integer) as day,
     sms_sdk_app_id,
     report_status,
     description,
@@ -26,7 +27,7 @@ explained as (
       description,
       translate(description, ': ', '') as plain,
       regexp_replace(translate(description, ': ', ''), '_[0-9]+$', '') as stem
-    from (select distinct description from grouped) as descriptions
+    from (select distinct description from sms.unique_receipts) as descriptions
   ) as described
   join sms.receipt_codes as codes
     on translate(codes.code, ': ', '') = described.plain or translate(codes.code, ': ', '') = described.stem
@@ -42,7 +43,7 @@ explained as (
   ) = 1
 )
 select
-  grouped.day,
+  date '1970-01-01' + grouped.day as day,
   grouped.sms_sdk_app_id,
   grouped.report_status,
   grouped.description,

@@ -27,8 +27,9 @@ found as (
   select
     texts.*,
     phrases.phrase,
+    -- By the time, too, so that of a period only its texts are searched.
     row_number() over (
-      partition by texts.reply_id order by length(phrases.phrase) desc, phrases.phrase
+      partition by texts.reply_id, texts.reply_time order by length(phrases.phrase) desc, phrases.phrase
     ) as position
   from texts
   join (

@@ -2,6 +2,7 @@
 
     python -m tests.benchmark              all of it; writes docs/benchmark.md and docs/benchmark.svg
     python -m tests.benchmark --bars cpu   some bars alone, and nothing is written
+    python -m tests.benchmark --only views the views and the report alone; writes their section of the page
     python -m tests.benchmark --quick      a small run of everything into a temporary folder
 
 The exit status is 1 when a bar is missed. A quick run shows that all works; its figures mean nothing.
@@ -14,8 +15,9 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.benchmark import bars, race, report
+from tests.benchmark import bars, race, report, view_bars
 from tests.benchmark.contender import AIRBYTE_ENVIRONMENT, CONTENDERS, SINGER_ENVIRONMENT
+from tests.benchmark.views import total
 from tests.environment import ROOT
 
 
@@ -29,6 +31,8 @@ def main() -> int:
     parser.add_argument(
         "--bars", nargs="+", choices=bars.PARTS, metavar="BAR", help=f"of {', '.join(bars.PARTS)}"
     )
+    parser.add_argument("--only", choices=["views"], help="measure this section of the page alone")
+    parser.add_argument("--database", type=Path, help="keeps the rows that the views are measured with")
     parser.add_argument("--quick", action="store_true", help="see that all works")
     parser.add_argument("--resolve", action="store_true", help="make the contenders' constraints anew")
     args = parser.parse_args()
@@ -41,6 +45,12 @@ def main() -> int:
         scale = bars.QUICK if args.quick else bars.Scale()
         if args.bars:
             reached = measure(workshop, args.bars, scale)
+        elif args.only:
+            pages = Path(folder, "docs")
+            pages.mkdir()
+            shutil.copy(ROOT / "docs" / "benchmark.md", pages)
+            reached = measure_views(workshop, pages, scale, args.database)
+            publish(pages, is_quick=args.quick)
         else:
             SINGER_ENVIRONMENT.install()
             AIRBYTE_ENVIRONMENT.install()
@@ -50,8 +60,8 @@ def main() -> int:
             reached = measure(workshop, list(bars.PARTS), scale)
             pages = Path(folder, "docs")
             report.write(pages, results, losses, reached)
-            if not args.quick:
-                shutil.copytree(pages, ROOT / "docs", dirs_exist_ok=True)
+            reached += measure_views(workshop, pages, scale, args.database)
+            publish(pages, is_quick=args.quick)
     return int(not args.quick and not all(bar.is_met for bar in reached))
 
 
@@ -63,6 +73,23 @@ def measure(workshop: bars.Workshop, parts: Sequence[str], scale: bars.Scale) ->
             tell(bar.line())
             reached.append(bar)
     return reached
+
+
+def measure_views(
+    workshop: bars.Workshop, pages: Path, scale: bars.Scale, database: Path | None
+) -> list[bars.Bar]:
+    """Measures the views and the report, tells of each, and puts their section into the page."""
+    timed, reached = view_bars.views(workshop, scale, database)
+    for line in [timing.line() for timing in (*timed, total(timed))] + [bar.line() for bar in reached]:
+        tell(line)
+    report.write_views(pages, timed, reached, scale.view_rows)
+    return reached
+
+
+def publish(pages: Path, *, is_quick: bool) -> None:
+    """Puts the page where it is read, unless its figures mean nothing."""
+    if not is_quick:
+        shutil.copytree(pages, ROOT / "docs", dirs_exist_ok=True)
 
 
 def tell(line: str) -> None:

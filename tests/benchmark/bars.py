@@ -45,9 +45,11 @@ class Scale:
     table: int = 10_000
     table_rows: int = 10_000_000
     small_rounds: int = 9
+    view_rows: int = 10_000_000
+    view_rounds: int = 15
 
 
-QUICK = Scale(1, 3_000, 2_000, 10_000, 2_000, 1_000, 100_000, 1)
+QUICK = Scale(1, 3_000, 2_000, 10_000, 2_000, 1_000, 100_000, 1, 100_000, 1)
 
 
 @dataclass
@@ -206,7 +208,7 @@ def fill(database: Path, rows: int) -> None:
                 '20200101T000000000000Z-00000000/' || i as pull_id, '1400000001' as sms_sdk_app_id,
                 'ap-guangzhou' as region, md5(i::varchar) as request_id,
                 to_timestamp(1600000000 + i) as requested_at, to_timestamp(1600000000 + i) as answered_at,
-                'answered' as outcome, 100 as replies, 0 as at_risk, '1600000000.0' as _dlt_load_id
+                'answered' as outcome, 100 as records, 0 as at_risk, '1600000000.0' as _dlt_load_id
             from range({rows} // 100) t(i)
             """
         )
@@ -217,7 +219,7 @@ def small(workshop: Workshop, scale: Scale) -> list[Bar]:
     bar = Bar("a run of 100 replies over a bare dlt pipeline of 100 dicts", 1.3, at_most=True)
     ours, bare = workshop.a_folder(), workshop.a_folder()
     with source(UNLIMITED) as queue:
-        for is_warm in _warm(scale.small_rounds):
+        for is_warm in warm(scale.small_rounds):
             queue.enqueue(100)
             our_usage = OURS.start(ours, queue).wait()
             bare_usage = measure([[python(), str(SCRIPTS / "bare_dlt.py")]], bare, environment(bare))
@@ -231,7 +233,7 @@ def empty(workshop: Workshop, scale: Scale) -> list[Bar]:
     bar = Bar("a run on an empty queue over `import dlt`", 2, at_most=True)
     folder = workshop.a_folder()
     with source(UNLIMITED) as queue:
-        for is_warm in _warm(scale.small_rounds):
+        for is_warm in warm(scale.small_rounds):
             usage = OURS.start(folder, queue).wait()
             import_usage = measure([[python(), "-c", "import dlt"]], folder, environment(folder))
             if is_warm:
@@ -239,7 +241,7 @@ def empty(workshop: Workshop, scale: Scale) -> list[Bar]:
     return [bar]
 
 
-def _warm(rounds: int) -> Iterator[bool]:
+def warm(rounds: int) -> Iterator[bool]:
     """A round to warm up, then those that count."""
     yield False
     for _ in range(rounds):

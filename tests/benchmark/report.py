@@ -11,15 +11,53 @@ import matplotlib as mpl
 from matplotlib.figure import Figure
 
 from tests.benchmark.bars import Bar
+from tests.benchmark.views import Timing, total
 
 Result = dict[str, Any]
 
 
+VIEWS = "## The views and the report"
+"""The title of their section, which is the last one."""
+
+
 def write(folder: Path, results: Sequence[Result], losses: Sequence[Result], bars: Sequence[Bar]) -> None:
-    """Writes `benchmark.md` and `benchmark.svg` into a folder."""
+    """Writes `benchmark.md`, up to the section of the views, and `benchmark.svg` into a folder."""
     folder.mkdir(exist_ok=True)
     plot(folder / "benchmark.svg", results)
     (folder / "benchmark.md").write_text("\n".join(_page(results, losses, bars)) + "\n", encoding="utf-8")
+
+
+def write_views(folder: Path, timed: Sequence[Timing], bars: Sequence[Bar], rows: int) -> None:
+    """Puts the section of the views at the end of `benchmark.md`, in place of the one that is there."""
+    page = folder / "benchmark.md"
+    before = page.read_text(encoding="utf-8").partition(f"\n{VIEWS}")[0].rstrip("\n")
+    lines = [
+        before,
+        "",
+        f"{VIEWS}: {rows:,} replies and {rows:,} receipts",
+        "",
+        f"Each view's whole result, in DuckDB, by two threads ({os.cpu_count()} cores,",
+        f"Python {platform.python_version()}). The load average was {os.getloadavg()[1]:.1f} at the end;",
+        "above 2, something else ran.",
+        '`make bench ARGS="--only views"` measures this section by itself.',
+        "",
+        "| view | seconds | CPU seconds | rows |",
+        "|---|--:|--:|--:|",
+        *(
+            f"| {timing.view} | {timing.seconds:.1f} | {timing.cpu_seconds:.1f} | {timing.rows:,} |"
+            for timing in (*timed, total(timed))
+        ),
+    ]
+    page.write_text("\n".join([*lines, "", *_bars(bars)]) + "\n", encoding="utf-8")
+
+
+def _bars(bars: Sequence[Bar]) -> list[str]:
+    lines = ["| | measured | bar | |", "|---|--:|--:|---|"]
+    for bar in bars:
+        bound = f"{'≤' if bar.at_most else '≥'} {bar.bound:g}{bar.unit}"
+        measured = f"{bar.value:.3g}{bar.unit} ({bar.spread})"
+        lines.append(f"| {bar.name} | {measured} | {bound} | {'met' if bar.is_met else '**missed**'} |")
+    return lines
 
 
 def _page(results: Sequence[Result], losses: Sequence[Result], bars: Sequence[Bar]) -> list[str]:
@@ -73,13 +111,8 @@ def _page(results: Sequence[Result], losses: Sequence[Result], bars: Sequence[Ba
         "",
         "## The bars",
         "",
-        "| | measured | bar | |",
-        "|---|--:|--:|---|",
+        *_bars(bars),
     ]
-    for bar in bars:
-        bound = f"{'≤' if bar.at_most else '≥'} {bar.bound:g}{bar.unit}"
-        measured = f"{bar.value:.3g}{bar.unit} ({bar.spread})"
-        lines.append(f"| {bar.name} | {measured} | {bound} | {'met' if bar.is_met else '**missed**'} |")
     lines += [
         "",
         "Possible is what the libraries alone would reach: `requests` sends the same signed requests, whose",

@@ -2,32 +2,34 @@
 
 python -m tests.report.picture [--page FILE] [PICTURE]
 
-Without a page, that of the made-up story of three campaigns.
+Without a page, that of the demo, which is run for it.
 """
 
 import argparse
 import os
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
-import dlt
-
-from sms_source.report import write_report
-from tests.report import data
+from sms_source.cli.demo_command import PAGE
+from tests.environment import ROOT
 from tests.report.browser.chromium import chromium
-from tests.views.warehouse import Warehouse
 
-WIDTH, HEIGHT = 1280, 1500
+WIDTH, HEIGHT = 1280, 1560
 """Pixels: the page's head, and its first two sections or so."""
 
 
 def make_page(folder: Path) -> Path:
-    """The page of the story."""
-    os.environ["RUNTIME__DLTHUB_TELEMETRY"] = "false"
-    destination = dlt.destinations.duckdb(str(folder / "sms_replies.duckdb"))
-    warehouse = data.fill(Warehouse(destination, folder=folder), data.story())
-    write_report(warehouse.pipeline, folder / "replies.html", now=data.NOW)
-    return folder / "replies.html"
+    """The page that the demo makes in a folder."""
+    environment = {
+        **os.environ,
+        "RUNTIME__DLTHUB_TELEMETRY": "false",
+        "DLT_DATA_DIR": str(folder / "dlt"),
+    }
+    job = [sys.executable, str(ROOT / "pipelines" / "load_replies.py"), "--demo"]
+    subprocess.run(job, cwd=folder, env=environment, stdout=subprocess.DEVNULL, check=True)
+    return folder / PAGE
 
 
 def main() -> None:

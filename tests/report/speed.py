@@ -6,18 +6,14 @@ The rows are those of tests.benchmark.views; the page is made in a process of it
 """
 
 import argparse
-import resource
-import subprocess
+import os
 import sys
 import tempfile
-import time
 from pathlib import Path
 
-import duckdb
-
-from sms_source.views import VIEWS, view_sql
-from sms_source.views.sql import read_view
-from tests.benchmark.views import make_tables
+from tests.benchmark.measure import Usage, measure
+from tests.benchmark.views import make
+from tests.environment import ROOT
 
 _PROGRAM = """
 import datetime, sys
@@ -32,22 +28,10 @@ write_report(pipeline, Path(folder, "page.html"), now=now)
 """
 
 
-def make(database: Path, rows: int, *, has_receipts: bool) -> None:
-    """Tables, if the file has none, and views."""
-    is_new = not database.exists()
-    with duckdb.connect(str(database)) as connection:
-        connection.execute("set timezone = 'UTC'")
-        if is_new:
-            make_tables(connection, rows, "queue")
-            if not has_receipts:
-                connection.execute("drop table sms.receipts; checkpoint")
-        found = connection.execute(
-            "select table_name from duckdb_tables() where schema_name = 'sms'"
-        ).fetchall()
-        tables = {table for (table,) in found}
-        for view in VIEWS:
-            if read_view(view).needs <= tables:
-                connection.execute(f"create or replace view sms.{view} as {view_sql(view, tables=tables)}")
+def page_of(database: Path, folder: Path) -> Usage:
+    """Makes the page of a DuckDB file in a folder, and says what that used."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "RUNTIME__DLTHUB_TELEMETRY": "false"}
+    return measure([[sys.executable, "-c", _PROGRAM, str(database), str(folder)]], folder, environment)
 
 
 def main() -> None:
@@ -57,15 +41,13 @@ def main() -> None:
     parser.add_argument("--receipts", action="store_true", help="as many receipts as replies")
     parser.add_argument("--database", type=Path, help="keeps the tables; by default a temporary file")
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        database = arguments.database or Path(folder, "speed.duckdb")
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        database = (arguments.database or folder / "speed.duckdb").resolve()
         make(database, arguments.rows, has_receipts=arguments.receipts)
-        begun = time.perf_counter()
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        subprocess.run([sys.executable, "-c", _PROGRAM, str(database), folder], check=True)
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-        print(f"{time.perf_counter() - begun:.1f} s, {cpu:.1f} CPU s, {after.ru_maxrss / 1024:,.0f} MB")
+        usage = page_of(database, folder)
+        megabytes = usage.peak_bytes / 1_000_000
+        print(f"{usage.seconds:.1f} s, {usage.cpu_seconds:.1f} CPU s, {megabytes:,.0f} MB")
 
 
 if __name__ == "__main__":

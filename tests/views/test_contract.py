@@ -149,3 +149,24 @@ def test_reply_hours_are_those_of_the_configured_zone(databases: Databases, zone
     warehouse.fill(replies=replies)
     expected = reply_hours(Data(replies, zone=ZoneInfo(zone)))
     assert comparable(warehouse.view("reply_hours")) == comparable(expected)
+
+
+def test_a_word_of_one_s_own_opts_out_everywhere(databases: Databases) -> None:
+    """In any case and form, whatever the country; and it is in the list with its source."""
+    warehouse = databases.warehouse()
+    assert warehouse.create_views(opt_out_words=["no más"]) == []
+    replies = [
+        a_row("replies", n, reply_content=text, phone_number=f"+{n}", country_code=country)
+        for n, (text, country) in enumerate([("No más!", "34"), ("NO MÁS", None), ("más", "34")])
+    ]
+    warehouse.fill(replies=replies)
+    assert sorted(warehouse.view("opt_outs", "phone_number")) == [("+0",), ("+1",)]
+    assert ("NOMÁS", None, "opt_out", "option opt_out_words") in warehouse.view("opt_out_words")
+
+
+def test_a_row_without_a_time_counts_as_a_delivery_of_no_day(databases: Databases) -> None:
+    """A carrier may report a failure without a time: it is in the view, for the page's reasons."""
+    warehouse = databases.warehouse()
+    warehouse.create_views()
+    warehouse.fill(receipts=[a_row("receipts", 1, user_receive_time=None, report_status="FAIL")])
+    assert warehouse.view("deliveries", "day", "report_status", "messages") == [(None, "FAIL", 1)]
