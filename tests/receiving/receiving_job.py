@@ -39,10 +39,19 @@ class ReceivingJob:
         arguments: of the main job, beside those that it needs to receive.
         port: where to receive; 0 for any.
         environment: in which it runs; by default this process's.
+        receives: whether it receives, or only follows.
     """
 
-    def __init__(self, *arguments: str, port: int = 0, environment: Mapping[str, str] | None = None) -> None:
-        self._arguments = ["--follow", "0.2", "--receive", f"127.0.0.1:{port}", *arguments]
+    def __init__(
+        self,
+        *arguments: str,
+        port: int = 0,
+        environment: Mapping[str, str] | None = None,
+        receives: bool = True,
+    ) -> None:
+        receive = ["--receive", f"127.0.0.1:{port}"] if receives else []
+        self._arguments = ["--follow", "0.2", *receive, *arguments]
+        self._receives = receives
         self._environment = {**(environment or os.environ), "SOURCES__SMS_SOURCE__CALLBACK_TOKEN": TOKEN}
         self.errors: list[str] = []
         self.port = self.status_port = 0
@@ -56,16 +65,14 @@ class ReceivingJob:
             text=True,
         )
         assert self.process.stderr is not None
-        while not self.port:
+        while not (self.port if self._receives else self.status_port):
             line = self.process.stderr.readline()
             self.errors.append(line)
             if not line:
                 raise RuntimeError(f"the job has ended: {''.join(self.errors)}")
             if found := _ADDRESS.search(line):
-                is_status = found[1] == "Serving"
-                self.status_port, self.port = (
-                    (int(found[2]), 0) if is_status else (self.status_port, int(found[2]))
-                )
+                name = "status_port" if found[1] == "Serving" else "port"
+                setattr(self, name, int(found[2]))
         self._readers = [
             threading.Thread(target=self._read, daemon=True, args=[s]) for s in ("stderr", "stdout")
         ]
