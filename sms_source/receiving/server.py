@@ -37,9 +37,11 @@ class LimitedProtocol(H11Protocol):
         super().connection_made(transport)
         self.waits_since = time.monotonic()
         self._deadline = self.loop.call_later(HEADER_SECONDS, self._close)
-        if len(self.connections) > MOST_CONNECTIONS:
-            waiting = [one for one in self.connections if isinstance(one, LimitedProtocol) and one.is_waiting]
-            min(waiting, key=lambda one: one.waits_since).transport.abort()
+        if len(self.connections) > MOST_CONNECTIONS:  # some of which are about to close
+            others = [one for one in self.connections if isinstance(one, LimitedProtocol) and one.is_open]
+            if len(others) > MOST_CONNECTIONS:
+                waiting = (one for one in others if one.is_waiting)
+                min(waiting, key=lambda one: one.waits_since).transport.abort()
 
     def data_received(self, data: bytes) -> None:
         """Read on; the time for headers runs until they are whole."""
@@ -63,6 +65,11 @@ class LimitedProtocol(H11Protocol):
     def is_waiting(self) -> bool:
         """Whether no whole request is being answered."""
         return self.cycle is None or self.cycle.response_complete
+
+    @property
+    def is_open(self) -> bool:
+        """Whether nobody has closed it yet."""
+        return not self.transport.is_closing()
 
     def _cancel(self) -> None:
         if self._deadline is not None:

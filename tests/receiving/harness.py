@@ -193,8 +193,8 @@ def main() -> int:
             lambda line: print(line, file=sys.stderr, flush=True)
         )
     print(
-        f"{result.kills} kills, {result.accepted:,} records accepted, {result.pushed_again:,} pushes made again: "
-        f"{len(result.violations)} violations"
+        f"{result.kills} kills, {result.accepted:,} records accepted, {result.pushed_again:,} pushes made "
+        f"again: {len(result.violations)} violations"
     )
     print(*result.violations, sep="\n")
     return 1 if result.violations else 0

@@ -84,6 +84,11 @@ class ReceivingJob:
         if self.process.poll() is None:
             self.process.kill()
         self.process.wait()
+        for reader in self._readers:
+            reader.join()
+        for stream in (self.process.stdout, self.process.stderr):
+            if stream:
+                stream.close()
 
     def _read(self, name: str) -> None:
         for line in getattr(self.process, name):

@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import time
 from pathlib import Path
 
 import pytest
@@ -104,7 +105,8 @@ def test_what_is_pushed_again_is_one_row(receiver: ReceivingJob, warehouse: Ware
             assert (
                 receiver.push(f"receipts/{APP}", [a_pushed_receipt(), 5, a_pushed_receipt("2")]).status == 200
             )
-        wait_until(lambda before=before: loaded(receiver) > before)
+        while loaded(receiver) == before:  # the test's own time limit ends a wait in vain
+            time.sleep(0.01)
     assert receiver.terminate() == 0
     assert warehouse.query("select count(*) from sms.replies") == [(1,)]
     assert warehouse.query("select count(*) from sms.receipts") == [(2,)]
@@ -338,7 +340,7 @@ def test_each_record_is_there_once_whatever_gets_it(
     )
     serials = warehouse.query("select serial_no from sms.unique_receipts")
     assert sorted(serial for (serial,) in serials) == sorted(f"5000:{n}" for n in range(80))
-    by_channel = dict(warehouse.query("select channel, count(*) from sms.replies group by 1"))
+    by_channel: dict[str, int] = dict(warehouse.query("select channel, count(*) from sms.replies group by 1"))
     assert by_channel["callback"] > 0
     assert sum(by_channel.values()) == 61 * (1 + (delivery == "both"))
 
