@@ -73,7 +73,7 @@ def test_nobody_can_try_numbers_on_an_id_without_the_key(
         if secret:
             monkeypatch.setenv("SOURCES__SMS_SOURCE__PSEUDONYM_KEY", secret)
             monkeypatch.setenv("SOURCES__SMS_SOURCE__JOURNAL_URL", name)
-        with ReceivingJob("--dataset", name, "--pipeline", name) as receiver:
+        with ReceivingJob("--pipeline", name) as receiver:
             for _ in range(2):
                 receiver.push(f"replies/{APP}", entry)
                 receiver.push(f"replies/{APP}", {**entry, "time": "never"})
@@ -81,8 +81,8 @@ def test_nobody_can_try_numbers_on_an_id_without_the_key(
     texts = {}
     for name in ("plain", "keyed"):
         with duckdb.connect(f"{name}.duckdb", read_only=True) as connection:
-            replies = connection.execute(f"select reply_id from {name}.replies").fetchall()
-            rejected = connection.execute(f"select pull_id from {name}.rejected_records").fetchall()
+            replies = connection.execute("select reply_id from sms.replies").fetchall()
+            rejected = connection.execute("select pull_id from sms.rejected_records").fetchall()
         assert len(replies) == len(rejected) == 1
         texts[name] = {replies[0][0], rejected[0][0]}
     assert f"callback/{digest}" in texts["plain"]
