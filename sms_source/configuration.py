@@ -168,7 +168,7 @@ def _feeds(value: Any, *, may_be_none: bool) -> list[str]:
     """The names of the feeds to drain; a job that has a `callback_token` may only receive."""
     expected = f"a list of {', '.join(map(repr, FEEDS))}"
     feeds = _names("pull_feeds", value, expected)
-    drained = f"{expected}: without any, and without a callback_token, nothing would come"
+    drained = f"{expected}: without any, nothing would be drained (who only receives has a callback_token)"
     _expect("pull_feeds", value, drained, feeds or may_be_none)
     _expect("pull_feeds", value, expected, FEEDS.keys() >= set(feeds))
     return feeds

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 import threading
 import time
 from contextlib import ExitStack
@@ -27,6 +28,10 @@ LONGEST_ROUND_RECEIVING = 5.0
 """The same where something is pushed, which waits for the next round."""
 LONGEST_PAUSE = 60.0
 """Seconds from one round that failed to the next one."""
+
+SWITCH_SECONDS = 0.0005
+"""For which a thread may keep the interpreter from others, where something is pushed. An answer waits for it at
+each of its ten calls of the operating system, and a load computes: with Python's 5 ms that is 50 ms a push."""
 
 logger = logging.getLogger(__name__)
 
@@ -153,6 +158,7 @@ def _receive(stack: ExitStack, follower: Follower, loader: Loader, receive: Addr
             "--receive needs callback_token, a secret that the callbacks' URLs begin with: set it in "
             "[sources.sms_source] of .dlt/secrets.toml to what `openssl rand -hex 24` prints."
         )
+    sys.setswitchinterval(SWITCH_SECONDS)
     journal = stack.enter_context(loader.keeping())
     inbox = follower.inbox = stack.enter_context(Inbox(journal))
     told = None
