@@ -30,8 +30,8 @@ LONGEST_PAUSE = 60.0
 """Seconds from one round that failed to the next one."""
 
 SWITCH_SECONDS = 0.0005
-"""For which a thread may keep the interpreter from others, where something is pushed. An answer waits for it at
-each of its ten calls of the operating system, and a load computes: with Python's 5 ms that is 50 ms a push."""
+"""For which a thread may keep the interpreter from others, where something is pushed: an answer waits for it
+at each of its calls of the operating system, while a load computes."""
 
 logger = logging.getLogger(__name__)
 

@@ -136,11 +136,18 @@ class Server:
 
 
 def _listen(host: str, port: int) -> socket.socket:
+    listening = None
     try:
-        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0][0]
-        return socket.create_server((host, port), family=family, backlog=1024)
+        family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        # By the protocol asyncio knows TCP, and sends at once: else an answer waits 40 ms for its peer.
+        listening = socket.socket(family, kind, socket.IPPROTO_TCP)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(address)
     except OSError as error:
+        if listening:
+            listening.close()
         raise ConfigurationError(
             f"Nothing can listen on {host}:{port} ({error.strerror or error}): name an address of this "
             "machine, and a port that no other process uses."
         ) from None
+    return listening
