@@ -143,6 +143,7 @@ def _listen(host: str, port: int) -> socket.socket:
         listening = socket.socket(family, kind, socket.IPPROTO_TCP)
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind(address)
+        listening.listen(1024)  # from now on: who connects waits until the thread has begun
     except OSError as error:
         if listening:
             listening.close()
