@@ -20,7 +20,7 @@ KILLS = 1000
 # How many rounds `make soak` follows the queues.
 ROUNDS = 2000
 
-.PHONY: help install demo picture wheel test test-long coverage test-wheel test-lowest test-crash test-postgres install-s3 test-s3 test-workflows test-lakehouse test-airflow test-report test-views install-browser test-thorough crash soak bench check format constraints clean
+.PHONY: help install demo picture wheel test test-long coverage test-wheel test-lowest test-crash test-postgres install-s3 test-s3 test-workflows test-lakehouse test-airflow test-receive test-report test-views install-browser test-thorough crash soak bench check format constraints clean
 
 help: ## this list
 	@echo "make TARGET, with Python $$($(PYTHON) -c 'import sys; print(sys.version.split()[0])' 2>&1)"
@@ -110,6 +110,10 @@ test-airflow: install ## the DAG, in an Airflow of its own, into DuckDB and a re
 	@sh tests/postgres/install.sh
 	@$(VENV)/bin/python -m tests.airflow.environment
 	@$(VENV)/bin/python -m pytest tests/airflow $(ARGS)
+
+test-receive: install ## 300 kills while it is pushed to, and pushes a second; writes into docs/benchmark.md
+	@$(VENV)/bin/python -m tests.receiving.harness $(ARGS)
+	@$(VENV)/bin/python -m tests.receiving.load --write
 
 install-browser: install
 	@sh tests/report/install.sh

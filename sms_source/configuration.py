@@ -27,6 +27,7 @@ from sms_source.feeds import FEEDS, REPLIES
 SECTIONS = ("sources", "sms_source")
 
 _APP_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_TOKEN = re.compile(rf"[A-Za-z0-9_-]{{{settings.LEAST_KEY_CHARACTERS},256}}")
 _REGION = re.compile(r"[a-z0-9-]{1,64}")
 
 
@@ -80,6 +81,8 @@ class SmsSourceConfiguration(BaseConfiguration):
     journal_encryption_key: Any | None = field(default=None, repr=False)  # a string or a list, as above
     pseudonym_key: TSecretStrValue | None = field(default=None, repr=False)
     tables_retention_days: float | None = None
+    callback_token: TSecretStrValue | None = field(default=None, repr=False)
+    callback_allow: Any = ""  # a string or a list, as above
     pulls_per_second: int = settings.MAX_PULLS_PER_SECOND
     pull_workers: int = settings.PULL_WORKERS
     pull_limit: int = settings.MAX_PULL_LIMIT
@@ -93,7 +96,9 @@ class SmsSourceConfiguration(BaseConfiguration):
     def on_resolved(self) -> None:
         """Checks and normalizes what was given."""
         self.sms_sdk_app_ids = _app_ids(self.sms_sdk_app_ids)
-        self.pull_feeds = _feeds(self.pull_feeds)
+        _check_token(self.callback_token)
+        self.callback_allow = _networks(self.callback_allow or [])
+        self.pull_feeds = _feeds(self.pull_feeds, may_be_none=self.callback_token is not None)
         words = 'opt-out words, such as ["LEAVE"]'
         self.opt_out_words = [w for w in _names("opt_out_words", self.opt_out_words or [], words) if w]
         self.journal_url = _absolute(self.journal_url)
@@ -159,13 +164,35 @@ def _app_ids(value: Any) -> list[str]:
     return app_ids
 
 
-def _feeds(value: Any) -> list[str]:
-    """The names of the feeds to drain."""
+def _feeds(value: Any, *, may_be_none: bool) -> list[str]:
+    """The names of the feeds to drain; a job that has a `callback_token` may only receive."""
     expected = f"a list of {', '.join(map(repr, FEEDS))}"
     feeds = _names("pull_feeds", value, expected)
-    _expect("pull_feeds", value, f"{expected}: without any, nothing would be drained", feeds)
+    drained = f"{expected}: without any, nothing would be drained (who only receives has a callback_token)"
+    _expect("pull_feeds", value, drained, feeds or may_be_none)
     _expect("pull_feeds", value, expected, FEEDS.keys() >= set(feeds))
     return feeds
+
+
+def _check_token(token: str | None) -> None:
+    """Refuse a token that could be guessed, or that a URL can't hold as it is; never shows it."""
+    if token is not None and not _TOKEN.fullmatch(token):
+        raise ConfigurationError(
+            f"callback_token has {len(token)} characters; expected {settings.LEAST_KEY_CHARACTERS} to 256 "
+            "random letters, digits, hyphens and underscores, such as `openssl rand -hex 24` prints."
+        )
+
+
+def _networks(value: Any) -> list[str]:
+    """The networks that may push."""
+    expected = 'networks or addresses, such as ["203.0.113.0/24", "2001:db8::/32"]'
+    networks = [name for name in _names("callback_allow", value, expected) if name]
+    for name in networks:
+        try:
+            ipaddress.ip_network(name)
+        except ValueError as error:
+            _expect("callback_allow", value, f"{expected} ({error})", holds=False)
+    return networks
 
 
 def _absolute(journal_url: str) -> str:

@@ -4,7 +4,8 @@ Client, parser, journal, tables and queue state take a feed; none of them names 
 one more declaration here.
 
 Sources: the pages of PullSmsReplyStatus (https://www.tencentcloud.com/document/product/382/40462) and
-PullSmsSendStatus, and the structures of Tencent Cloud's SDK.
+PullSmsSendStatus, the structures of Tencent Cloud's SDK, and, for callbacks, the pages 短信下发状态通知 and
+短信回复 of Tencent's own documents on GitHub (tencentyun/qcloud-documents).
 """
 
 from collections.abc import Iterable
@@ -28,6 +29,7 @@ class Feed:
     content_fields: what tells records of one application, number and second apart, as in the view that has
         each record once.
     keyword_field: the text whose keyword is a column of its own; None when there is none.
+    pushed_fields: the keys of a callback's entry, each with the API's field.
     pulls_per_second, look_ups_per_second: requests a second that the API allows an account for the actions.
     """
 
@@ -43,6 +45,7 @@ class Feed:
     content_fields: tuple[str, ...]
     is_time_required: bool = True
     keyword_field: str | None = None
+    pushed_fields: tuple[tuple[str, str], ...] = ()
     pulls_per_second: int = 100
     look_ups_per_second: int = 20
 
@@ -71,6 +74,14 @@ REPLIES = Feed(
     required_fields=frozenset({"PhoneNumber"}),
     content_fields=("ReplyContent", "SignName", "ExtendCode"),
     keyword_field="ReplyContent",
+    pushed_fields=(
+        ("extend", "ExtendCode"),
+        ("mobile", "SubscriberNumber"),
+        ("nationcode", "CountryCode"),
+        ("sign", "SignName"),
+        ("text", "ReplyContent"),
+        ("time", "ReplyTime"),
+    ),
 )
 
 RECEIPTS = Feed(
@@ -94,6 +105,17 @@ RECEIPTS = Feed(
     content_fields=("SerialNo", "ReportStatus", "Description"),
     # Of a message that failed, the time's meaning is not documented.
     is_time_required=False,
+    pushed_fields=(
+        ("user_receive_time", "UserReceiveTime"),
+        ("nationcode", "CountryCode"),
+        ("mobile", "SubscriberNumber"),
+        ("report_status", "ReportStatus"),
+        ("errmsg", "Description"),
+        # A sentence, where the API's Description is the carrier's code: a column of its own.
+        ("description", "ReportDescription"),
+        ("sid", "SerialNo"),
+        ("ext", "SessionContext"),
+    ),
 )
 
 FEEDS = {feed.name: feed for feed in (REPLIES, RECEIPTS)}

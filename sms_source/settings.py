@@ -37,7 +37,7 @@ JOURNAL_URL = "sms_journal"
 JOURNAL_RETENTION_DAYS = 7.0
 
 LEAST_KEY_CHARACTERS = 16
-"""Of `pseudonym_key`: a shorter one could be guessed."""
+"""Of `pseudonym_key` and `callback_token`: a shorter one could be guessed."""
 
 JOURNAL_WAIT_SECONDS = 10.0
 """Seconds to wait for another user of the journal to end."""

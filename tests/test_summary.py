@@ -23,6 +23,7 @@ def test_the_counts_are_json(configured: SimulatorProcess) -> None:
         "pulls": 2,
         "replies": 2,
         "receipts": 0,
+        "pushed": 0,
         "rejected": 1,
         "in_doubt": 1,
         "at_risk": 100,

@@ -60,7 +60,7 @@ def parse_answer(feed: Feed, body: bytes) -> Answer:
     try:
         document = orjson.loads(body)
     except ValueError:
-        document = _parse_by_brackets(feed, _decode(body))
+        document = _parse_by_brackets(feed, decode_body(body))
     response = document.get("Response") if isinstance(document, dict) else None
     if not isinstance(response, dict):
         raise NotAnAnswerError("the answer has no Response")
@@ -89,10 +89,10 @@ def record_texts(feed: Feed, body: bytes) -> list[str]:
     Raises:
         NotAnAnswerError: as `parse_answer`.
     """
-    text = _decode(body)
+    text = decode_body(body)
     response = dict(_members(text, _skip_space(text, 0), len(text)))["Response"]
     records = dict(_members(text, *response))[feed.result_set]
-    return [_as_it_came(text[i:j]) for i, j in _elements(text, *records)]
+    return [as_it_came(text[i:j]) for i, j in _elements(text, *records)]
 
 
 def whole_records(feed: Feed, body: bytes) -> Answer:
@@ -110,7 +110,7 @@ def whole_records(feed: Feed, body: bytes) -> Answer:
 
 def whole_texts(feed: Feed, body: bytes) -> list[str]:
     """The text of each of the `whole_records` of a body, as it came; bytes that are no UTF-8 are escaped."""
-    return [_as_it_came(text) for text in begun_records(feed, body).whole]
+    return [as_it_came(text) for text in begun_records(feed, body).whole]
 
 
 class Begun(NamedTuple):
@@ -128,7 +128,7 @@ class Begun(NamedTuple):
 
 def begun_records(feed: Feed, body: bytes) -> Begun:
     """Cut the records of a body apart, each at its position; never raises."""
-    text = _decode(body)
+    text = decode_body(body)
     response = _begun_members(text, _skip_space(text, 0), len(text)).get("Response", (0, 0))
     members = _begun_members(text, *response)
     i, j = members.get(feed.result_set, (0, 0))
@@ -142,11 +142,22 @@ def begun_records(feed: Feed, body: bytes) -> Begun:
     return Begun(text[slice(*members.get("RequestId", (0, 0)))], texts, torn)
 
 
-def _decode(body: bytes) -> str:
+def element_texts(text: str) -> list[str]:
+    """The text of each element of a JSON array.
+
+    Raises:
+        NotAnAnswerError: its brackets do not pair.
+    """
+    return [text[i:j] for i, j in _elements(text, 0, len(text))]
+
+
+def decode_body(body: bytes) -> str:
+    """The text of a body; bytes that are no UTF-8 are in it as lone surrogates."""
     return body.decode("utf-8", "surrogateescape").removeprefix("\ufeff")
 
 
-def _as_it_came(text: str) -> str:
+def as_it_came(text: str) -> str:
+    """A text of a body in valid Unicode; bytes that are no UTF-8 are escaped."""
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 

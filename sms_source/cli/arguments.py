@@ -91,6 +91,25 @@ def seconds(text: str) -> float:
     return number
 
 
+class Address(NamedTuple):
+    """Where to listen."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def address(text: str) -> Address:
+    """Return an address; without a host, it is a loopback one. Raises `argparse.ArgumentTypeError`."""
+    host, _, port = text.rpartition(":")
+    is_bare = ":" in host and not host.startswith("[")
+    if is_bare or not port.isdecimal() or int(port) > 65_535:
+        raise argparse.ArgumentTypeError(f"{text!r} is not HOST:PORT, such as 127.0.0.1:8080 or [::1]:8080")
+    return Address(host.strip("[]") or "127.0.0.1", int(port))
+
+
 def _complete(parser: argparse.ArgumentParser, module: Any) -> None:
     module.add_arguments(parser)
     parser.add_argument(

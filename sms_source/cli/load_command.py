@@ -2,17 +2,14 @@
 
 import argparse
 import sys
-import time
 from typing import Any
 
-from sms_source.cli.arguments import add_places, seconds
+from sms_source.cli.arguments import add_places, address, seconds
+from sms_source.cli.follow import follow
 from sms_source.cli.output import Output
 from sms_source.cli.signals import stop_on_signals
 from sms_source.configuration import SmsSourceConfiguration
 from sms_source.loading.loader import PIPELINE, Loader, resolve_options
-
-LONGEST_ROUND = 60.0
-"""Seconds for which a round of --follow goes on while the queues are never empty: so often it is told."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,6 +17,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_places(parser)
     parser.add_argument(
         "--follow", type=seconds, metavar="SECONDS", help="keep draining, at this interval, until a signal"
+    )
+    parser.add_argument(
+        "--receive",
+        type=address,
+        metavar="HOST:PORT",
+        help="with --follow: receive callbacks there, too (docs/receiving.md)",
+    )
+    parser.add_argument(
+        "--status",
+        type=address,
+        metavar="HOST:PORT",
+        help="with --follow: serve /healthz and /metrics there",
     )
     parser.add_argument(
         "--replay", action="store_true", help="load the journal's archive again; pull nothing"
@@ -41,6 +50,8 @@ def load(args: argparse.Namespace, output: Output, options: SmsSourceConfigurati
     """Do the job with options, and a name of its pipeline."""
     if args.log_format == "json" and args.progress:
         args.error("--progress is for a terminal, and --log-format json for a program")
+    if args.follow is None and (args.receive or args.status):
+        args.error("--receive and --status are for --follow SECONDS")
     if args.follow is not None and args.replay:
         args.error("--replay loads the archive once, and does not follow")
     progress: Any = args.progress
@@ -50,36 +61,16 @@ def load(args: argparse.Namespace, output: Output, options: SmsSourceConfigurati
         if args.follow is None:
             _once(loader, output, replay=args.replay)
         else:
-            _follow(loader, args.follow, output)
+            follow(loader, args.follow, output, receive=args.receive, status=args.status)
 
 
 def _once(loader: Loader, output: Output, *, replay: bool) -> None:
     with stop_on_signals(output.notice, lambda: loader.at_risk) as stop:
         summary = loader.round(replay=replay, stop=stop)
-        if summary.total("pulls") or not summary.failures:
+        if summary.has_records or not summary.failures:
             output.summary(summary)
         summary.raise_for_failure()
-        if summary.total("pulls"):
+        if summary.has_records:
             output.where(summary)
     if stop.is_set():
         raise InterruptedError("Stopped by a signal before the queues were empty. Run again for the rest.")
-
-
-def _follow(loader: Loader, interval: float, output: Output) -> None:
-    """Drain again and again, from one beginning to the next at the interval, until it is to stop.
-
-    A round that fails ends it, on purpose: whoever supervises the process starts a new one, and what a new
-    process finds is the case that is proved.
-    """
-    with stop_on_signals(output.notice, lambda: loader.at_risk) as stop:
-        while True:
-            due = time.monotonic() + interval
-            summary = loader.round(stop=stop, longest=LONGEST_ROUND)
-            output.round(summary)
-            summary.raise_for_failure()
-            # Not stop.wait(): a signal's handler that sets an event just as it is waited for hangs.
-            while not stop.is_set() and (pause := due - time.monotonic()) > 0:
-                time.sleep(min(pause, 0.1))
-            if stop.is_set():
-                output.end()
-                return

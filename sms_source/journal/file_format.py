@@ -8,7 +8,8 @@ The state of a pull is the end of its file's name:
                  ledger needs if the process dies now
     .answer      an envelope of one JSON line, then the answer's body, byte for byte
     .in_doubt    the envelope, then what came of a body: the outcome is unknown
-    .callback    the envelope, then a body that Tencent Cloud has pushed
+    .callback    the envelope, then a body that Tencent Cloud has pushed, or an array of several that arrived
+                 together; the ids of its records are computed from it
     .lookup      the envelope, then the records that a look-up added, as an answer has them
 
 A valid answer beats a note of doubt beside it.
@@ -24,6 +25,7 @@ from datetime import datetime, timezone
 from typing import Any, Literal, cast
 
 from sms_source.api.answers import NotAnAnswerError, parse_answer, whole_records
+from sms_source.api.pushes import parse_push
 from sms_source.feeds import FEEDS
 from sms_source.journal.pull import Pull, now
 
@@ -174,13 +176,17 @@ def _parts(content: bytes) -> tuple[dict[str, Any], bytes]:
 
 
 def _filled(pull: Pull, envelope: dict[str, Any], error: str | None, body: bytes) -> Pull:
-    read = whole_records if error else parse_answer
+    if pull.channel == "callback":
+        records, record_ids = parse_push(FEEDS[pull.feed], pull.sms_sdk_app_id, body)
+        pull = replace(pull, records=records, record_ids=record_ids)
+    else:
+        read = whole_records if error else parse_answer
+        records = read(FEEDS[pull.feed], body).records
+        pull = replace(pull, records=records, record_ids=envelope.get("record_ids"))
     return replace(
         pull,
         answered_at=datetime.fromisoformat(envelope["answered_at"]) if envelope["answered_at"] else None,
         request_id=envelope["request_id"],
         error=error,
-        records=read(FEEDS[pull.feed], body).records,
         body=body,
-        record_ids=envelope.get("record_ids"),
     )

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import pyarrow.compute as pc
 
 from sms_source import settings
+from sms_source.api.pushes import UNKNOWN_APPLICATION
 from sms_source.feeds import REPLIES
 from sms_source.journal.pull import Pull
 from sms_source.loading.tables import Tables
@@ -34,12 +35,13 @@ def batches(pulls: Iterable[Pull]) -> Iterator[list[Pull]]:
 def count(report: DrainReport, pulls: Sequence[Pull], tables: Tables) -> None:
     """Add pulls, and the rows that they became, to a report."""
     for pull in pulls:
-        report.pulls[pull.sms_sdk_app_id] += 1
+        report.pulls[pull.sms_sdk_app_id] += pull.channel != "callback"
+        report.pushed += len(pull.records) if pull.channel == "callback" else 0
         report.in_doubt += pull.in_doubt
         report.at_risk += pull.at_risk
     for feed, table in tables.records.items():
         for entry in pc.value_counts(table["sms_sdk_app_id"]).to_pylist():
-            report.records[feed, entry["values"]] += entry["counts"]
+            report.records[feed, entry["values"] or UNKNOWN_APPLICATION] += entry["counts"]
     report.rejected += tables.rejected.num_rows
     if REPLIES.name in tables.records:
         newest = pc.max(tables.records[REPLIES.name][REPLIES.time_field]).as_py()

@@ -14,7 +14,8 @@ _RECORD = {
 
 DESCRIPTIONS: dict[str, dict[str, str]] = {
     "replies": {
-        "reply_id": "The reply's id: the pull that brought it, and its 0-based place in the answer.",
+        "reply_id": "The reply's id: the pull that brought it, and its 0-based place in the answer; "
+        "callback/ and a digest of a pushed one.",
         **_RECORD,
         "reply_time": "When the person replied, UTC.",
         "sign_name": "The SMS signature of the message replied to.",
@@ -23,7 +24,8 @@ DESCRIPTIONS: dict[str, dict[str, str]] = {
         "keyword": "The text in NFKC and upper case, letters and digits alone; null beyond 20 characters.",
     },
     "receipts": {
-        "receipt_id": "The receipt's id: the pull that brought it, and its 0-based place in the answer.",
+        "receipt_id": "The receipt's id: the pull that brought it, and its 0-based place in the answer; "
+        "callback/ and a digest of a pushed one.",
         **_RECORD,
         "user_receive_time": "When the person received the message, UTC; null when the carrier told none.",
         "serial_no": "What sending the message returned.",
@@ -46,7 +48,7 @@ DESCRIPTIONS: dict[str, dict[str, str]] = {
     },
     "rejected_records": {
         "feed": "The feed that it came from: replies or receipts.",
-        "pull_id": "The pull that brought it: a row of pulls.",
+        "pull_id": "The pull that brought it: a row of pulls; callback/ and a digest of a pushed record.",
         "request_id": "Tencent Cloud's id of the request; its support asks for it.",
         "position": "Its 0-based place in the answer.",
         "sms_sdk_app_id": "The application's id in the SMS console.",

@@ -1,6 +1,7 @@
 """One extraction of dlt's: the rows of what is not known to be loaded, then of what the queues hand out."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 
 import dlt
 
@@ -13,6 +14,7 @@ from sms_source.loading.batches import batches, count
 from sms_source.loading.pseudonyms import with_pseudonyms
 from sms_source.loading.records import known_new_columns
 from sms_source.loading.tables import Tables, known_columns, to_tables
+from sms_source.privacy.erasing import ERASED
 from sms_source.pulling.drain import Drain
 from sms_source.pulling.report import DrainReport
 
@@ -56,6 +58,7 @@ class Extraction:
         self._pseudonym_key = pseudonym_key
         self._report = report
         self._is_bounded = is_bounded
+        self._pushed: set[str] = set()
 
     def tables(self) -> Iterator[Tables]:
         """Yield the package's rows; the state of the running extraction then names what it brings."""
@@ -90,8 +93,19 @@ class Extraction:
             for pull in self._journal.read(item):
                 records += max(len(pull.records), 1)
                 size += len(pull.body)
-                yield pull
+                yield self._without_repeats(pull)
         for pull in self._drain.pulls() if self._drain else ():
             if self._drain and self._drain.drain_id not in self.included:
                 self.included.append(self._drain.drain_id)
             yield pull
+
+    def _without_repeats(self, pull: Pull) -> Pull:
+        """Return a pull without what was pushed before: an upsert leaves in what a package has twice."""
+        if pull.channel != "callback":
+            return pull
+        records = list(pull.records)
+        for position, record_id in enumerate(pull.record_ids or ()):
+            if record_id in self._pushed:
+                records[position] = ERASED  # a place without a row
+            self._pushed.add(record_id)
+        return replace(pull, records=records)

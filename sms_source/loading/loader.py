@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Collection, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from dlt.common.configuration import resolve_configuration
 from dlt.common.destination import AnyDestination
 
 from sms_source.configuration import SECTIONS, SmsSourceConfiguration, check_names
+from sms_source.errors import ConfigurationError
+from sms_source.feeds import FEEDS
 from sms_source.journal.journal import Journal
 from sms_source.journal.opening import open_journal
+from sms_source.journal.reader import FOLDER as DRAINS
 from sms_source.loading import last_run
 from sms_source.loading.keeping import as_found
 from sms_source.loading.rounds import Round
@@ -117,6 +120,7 @@ class Loader:
         self._round: Round | None = None
         self._engine: Engine | None = None
         self._stack = ExitStack()
+        self._kept: Journal | None = None
 
     def __enter__(self) -> Loader:
         return self
@@ -140,12 +144,25 @@ class Loader:
         return self._round.in_flight * self._options.pull_limit if self._round else 0
 
     def round(
-        self, *, replay: bool = False, stop: threading.Event | None = None, longest: float = math.inf
+        self,
+        *,
+        replay: bool = False,
+        stop: threading.Event | None = None,
+        longest: float = math.inf,
+        being_written: Collection[str] = (),
     ) -> Summary:
-        """Do what `load` does, but begin no other drain after `longest` seconds."""
+        """Do what `load` does, but begin no other drain after `longest` seconds, and leave some drains alone.
+
+        Raises:
+            ConfigurationError: also when there is no queue to drain, and nothing else that brings records.
+        """
+        if not self._options.pull_feeds and self._kept is None:
+            raise ConfigurationError(
+                f"pull_feeds is empty, so no queue would be drained: expected a list of "
+                f"{', '.join(map(repr, FEEDS))}, or a job that receives: --follow 5 --receive HOST:PORT."
+            )
         last_run.check(self._pipeline, self._options)
-        journal = open_journal(self._options)
-        with as_found(), journal:
+        with as_found(), self._journal() as journal:
             target = target_of(self._destination, journal.identity.journal_id)
             owner = owner_of(target, self._pipeline, self._dataset)
             summary = Summary(owner)
@@ -163,6 +180,7 @@ class Loader:
                     summary,
                     stop or threading.Event(),
                     longest,
+                    being_written,
                 )
                 (self._round.drain if not replay else self._round.replay if is_own else self._round.copy)()
             except BaseException as error:
@@ -180,6 +198,34 @@ class Loader:
             target = target_of(self._destination, journal.identity.journal_id)
             journal.claim(owner_of(target, self._pipeline, self._dataset))
             yield journal, self._engine or self._make_engine(target, journal)
+
+    @contextmanager
+    def keeping(self) -> Iterator[Journal]:
+        """Hold the journal, claimed, over all rounds until the end: something else writes into it, too.
+
+        Raises:
+            ConfigurationError: as `round`.
+            JournalLockedError: another process is using the journal.
+        """
+        last_run.check(self._pipeline, self._options)
+        with open_journal(self._options) as journal:
+            with as_found():
+                target = target_of(self._destination, journal.identity.journal_id)
+                journal.claim(owner_of(target, self._pipeline, self._dataset))
+            self._kept = journal
+            try:
+                yield journal
+            finally:
+                self._kept = None
+
+    def waiting(self, being_written: Collection[str] = ()) -> int:
+        """Return how many drains are in the journal and not known to be loaded, but for some."""
+        journal = self._kept or open_journal(self._options)
+        return len(set(journal.storage.names(DRAINS)).difference(being_written))
+
+    def _journal(self) -> AbstractContextManager[Journal]:
+        """Return the journal to be entered: by itself, or the one that is held already."""
+        return open_journal(self._options) if self._kept is None else nullcontext(self._kept)
 
     def _make_engine(self, target: AnyDestination, journal: Journal) -> Engine:
         from sms_source.loading.engine import Engine  # a quiet round does without Arrow

@@ -10,7 +10,7 @@ from sms_source.api.answers import parse_record
 from sms_source.feeds import FEEDS, Feed
 from sms_source.loading.tables import Tables
 from sms_source.privacy.numbers import RUN_IN_RE2
-from sms_source.privacy.pseudonym import pseudonym, without_numbers
+from sms_source.privacy.pseudonym import keyed_id, pseudonym, without_numbers
 
 NUMBER, COUNTRY_CODE, NATIONAL_NUMBER = "PhoneNumber", "CountryCode", "SubscriberNumber"
 KEYWORD = "keyword"
@@ -30,10 +30,11 @@ def with_pseudonyms(tables: Tables, key: str) -> Tables:
     in texts, in fields unknown to this version, in rejected records and in errors are replaced (see
     `without_numbers`). A keyword with such a run becomes null.
     """
+    rejected = _masked(tables.rejected, lambda row: _numbers_in(tables.rejected["record"][row].as_py()), key)
     return Tables(
         {name: _records(FEEDS[name], table, key) for name, table in tables.records.items()},
         _masked(tables.pulls, lambda _: (), key),
-        _masked(tables.rejected, lambda row: _numbers_in(tables.rejected["record"][row].as_py()), key),
+        _keyed(rejected, "pull_id", key),
     )
 
 
@@ -42,11 +43,22 @@ def _records(feed: Feed, table: pa.Table, key: str) -> pa.Table:
     masked = _masked(table, lambda row: (numbers[row].as_py() or "",), key)
     masked = _replaced(masked, NUMBER, _pseudonyms(numbers, key))
     masked = _replaced(masked, NATIONAL_NUMBER, pa.nulls(table.num_rows, pa.string()))
+    masked = _keyed(masked, feed.record_id, key)
     if feed.keyword_field:
         keywords = masked[KEYWORD]
         is_number = pc.match_substring_regex(keywords, RUN_IN_RE2)
         masked = _replaced(masked, KEYWORD, pc.if_else(is_number, pa.scalar(None, pa.string()), keywords))
     return masked
+
+
+def _keyed(table: pa.Table, name: str, key: str) -> pa.Table:
+    """Return a table whose ids of pushed records are digests that need the key, too."""
+    if not pc.any(pc.starts_with(table[name], "callback/")).as_py():
+        return table
+    ids = [
+        keyed_id(value, key) if value.startswith("callback/") else value for value in table[name].to_pylist()
+    ]
+    return _replaced(table, name, pa.array(ids, pa.string()))
 
 
 def _pseudonyms(numbers: pa.ChunkedArray, key: str) -> pa.Array:
@@ -90,4 +102,5 @@ def _numbers_in(record: str | None) -> list[str]:
     if not isinstance(found, dict):
         return []
     national = f"{found.get(COUNTRY_CODE) or ''}{found.get(NATIONAL_NUMBER) or ''}"
-    return [str(number) for number in (found.get(NUMBER), national) if number]
+    pushed = f"{found.get('nationcode') or ''}{found.get('mobile') or ''}"
+    return [str(number) for number in (found.get(NUMBER), national, pushed) if number]

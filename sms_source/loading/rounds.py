@@ -12,11 +12,12 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from sms_source.configuration import SmsSourceConfiguration
+from sms_source.feeds import FEEDS
 from sms_source.journal.archive import is_bundle
 from sms_source.journal.identity import Owner
 from sms_source.journal.journal import Journal
@@ -46,6 +47,7 @@ class Round:
         summary: is filled.
         stop: ends pulling when it is set.
         longest: seconds after which no other drain begins.
+        being_written: drains into which something else writes: another round loads them.
     """
 
     def __init__(
@@ -58,7 +60,11 @@ class Round:
         summary: Summary,
         stop: threading.Event,
         longest: float = math.inf,
+        being_written: Collection[str] = (),
     ) -> None:
+        self._being_written = being_written
+        # Who only receives has tables for all that may be pushed.
+        self._feeds = options.pull_feeds or list(FEEDS)
         self._journal = journal
         self._owner = owner
         self._options = options
@@ -168,7 +174,7 @@ class Round:
             self._journal,
             items,
             drain,
-            feeds=self._options.pull_feeds,
+            feeds=self._feeds,
             fit=engine.fit,
             pseudonym_key=self._options.pseudonym_key,
             report=report,
@@ -178,12 +184,12 @@ class Round:
         return extraction.included, load_id, report
 
     def _unloaded(self) -> list[str]:
-        """Return what the journal has as not loaded, but for what is being pulled now."""
-        own = {drain.drain_id for drain in self._drains}
+        """Return what the journal has as not loaded, but for what is being pulled or received now."""
+        own = {*self._being_written, *(drain.drain_id for drain in self._drains)}
         return [item for item in self._journal.unloaded() if item not in own]
 
     def _rows(self) -> dict[str, int]:
-        return self._engine().rows(self._options.pull_feeds)
+        return self._engine().rows(self._feeds)
 
     def _new_drain(self) -> Drain:
         drain = Drain(

@@ -105,7 +105,7 @@ def sms_source(
         pull_workers=pull_workers,
         pull_limit=pull_limit,
         pull_timeout=pull_timeout,
-        pull_feeds=pull_feeds or ["replies"],
+        pull_feeds=["replies"] if pull_feeds is None else pull_feeds,
     )
     return resources_of(lambda: _tables(options, report, allow_duplicates_in, replay=replay))
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from typing import Any
 
+from sms_source.api.pushes import UNKNOWN_APPLICATION
 from sms_source.errors import decisive
 from sms_source.journal.identity import Owner
 from sms_source.pulling.report import DrainReport
@@ -56,6 +57,12 @@ class Summary:
         return max((report.newest for report in self.reports if report.newest), default=None)
 
     @property
+    def newest(self) -> datetime | None:
+        """The newest `ReplyTime` of this round, or else of all that was ever loaded."""
+        ever = datetime.fromisoformat(self.newest_ever) if self.newest_ever else None
+        return self.newest_reply or ever
+
+    @property
     def failures(self) -> list[Exception]:
         """What ended the drains of queues before they were empty."""
         return [failure for report in self.reports for failure in report.failures]
@@ -74,7 +81,12 @@ class Summary:
     @property
     def is_notable(self) -> bool:
         """Whether there was anything but empty queues."""
-        return bool(self.total("pulls") or self.failures)
+        return bool(self.has_records or self.failures)
+
+    @property
+    def has_records(self) -> bool:
+        """Whether anything was loaded."""
+        return bool(self.total("pulls") or self.total("pushed"))
 
     def after(self, earlier: "Summary") -> "Summary":
         """This run and an earlier one as one."""
@@ -90,12 +102,13 @@ class Summary:
 
         A run without replies tells the newest one that was ever loaded, so that its age can be watched.
         """
-        newest = self.newest_reply or (self.newest_ever and datetime.fromisoformat(self.newest_ever))
+        newest = self.newest
         counts = (
             "requests",
             "pulls",
             "replies",
             "receipts",
+            "pushed",
             "rejected",
             "in_doubt",
             "at_risk",
@@ -125,16 +138,19 @@ class Summary:
                 f"The destination lacked {_count(self.missing_packages, 'package')} that had been loaded "
                 "(restored, dropped or deleted since?): loaded again from the journal's archive."
             )
-        if not self.total("pulls"):
+        if not self.has_records:
             yield f"No new replies ({requests}, {self.seconds:.1f} s); nothing to load."
         else:
             yield f"Loaded {replies} into {dataset}.replies in {self.seconds:.1f} s."
             for app_id, number in self.replies_by_application.items():
-                yield f"  application {app_id}  {number:>11,}"
+                app = "unknown" if app_id == UNKNOWN_APPLICATION else app_id
+                yield f"  application {app:10}  {number:>11,}"
             if receipts := self.total("receipts"):
                 yield f"  receipts      {receipts:,} into {dataset}.receipts"
             if newest := self.newest_reply:
                 yield f"  newest reply  {newest:%Y-%m-%d %H:%M:%S} UTC ({_age(newest)} old)"
+            if pushed := self.total("pushed"):
+                yield f"  pushed        {_count(pushed, 'record')} by callbacks"
             rate = f"{self.requests_per_second:.0f} a second"
             yield f"  pulls         {self.total('pulls'):,} in the ledger, of {requests} ({rate})"
             if self.new_rows is not None:

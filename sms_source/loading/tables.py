@@ -13,7 +13,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sms_source.api.answers import record_texts, whole_texts
+from sms_source.api.answers import as_it_came, record_texts, whole_texts
+from sms_source.api.pushes import UNKNOWN_APPLICATION, entry_texts
 from sms_source.feeds import Feed
 from sms_source.journal.pull import Pull
 from sms_source.keywords import keywords
@@ -121,8 +122,7 @@ def to_tables(
     misfits = pa.Table.from_pylist(rejected, REJECTED_SCHEMA)
     if load_id is not None:
         ledger = ledger.append_column(_LOAD_ID, pa.array([p.load_id or load_id for p in queue], pa.string()))
-        by_pull = {pull.pull_id: pull.load_id or load_id for pull in pulls}
-        ids = pa.array([by_pull[row["pull_id"]] for row in rejected], pa.string())
+        ids = pa.array([row[_LOAD_ID.name] or load_id for row in rejected], pa.string())
         misfits = misfits.append_column(_LOAD_ID, ids)
     return Tables(records, ledger, misfits)
 
@@ -165,6 +165,8 @@ def _records(
 
 def _texts(feed: Feed, pull: Pull) -> list[str]:
     """Return the text of each record as it came."""
+    if pull.channel == "callback":
+        return [as_it_came(text) for text in entry_texts(pull.body)]
     return (whole_texts if pull.in_doubt else record_texts)(feed, pull.body)
 
 
@@ -226,7 +228,7 @@ def _table(
 
 def _known(name: str) -> str | None:
     """Return an application or a region; None for `-`, which stands in a name where it is not known."""
-    return None if name == "-" else name
+    return None if name == UNKNOWN_APPLICATION else name
 
 
 def _ledger_row(pull: Pull) -> dict[str, Any]:
@@ -246,13 +248,17 @@ def _ledger_row(pull: Pull) -> dict[str, Any]:
 
 
 def _rejected(pull: Pull, position: int, reason: str, text: str) -> dict[str, Any]:
+    pull_id = pull.pull_id
+    if pull.channel == "callback" and pull.record_ids:  # it may be pushed again, and is one row all the same
+        pull_id, position = pull.record_ids[position], 0
     return {
         "feed": pull.feed,
-        "pull_id": pull.pull_id,
+        "pull_id": pull_id,
         "request_id": pull.request_id,
         "position": position,
         "sms_sdk_app_id": _known(pull.sms_sdk_app_id),
         "reason": reason,
         "record": text,
         "pulled_at": pull.answered_at,
+        _LOAD_ID.name: pull.load_id,
     }

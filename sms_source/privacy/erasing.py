@@ -12,6 +12,7 @@ from collections import Counter
 from typing import Any
 
 from sms_source.api.answers import begun_records, parse_record
+from sms_source.api.pushes import entry_texts
 from sms_source.feeds import FEEDS
 from sms_source.journal.archive import as_bundle, is_bundle, read_bundle
 from sms_source.journal.encrypted_storage import paths
@@ -63,7 +64,7 @@ class Eraser:
             elif erased != content:
                 journal.storage.write(path, erased)
 
-    def pull(self, feed_name: str, content: bytes, *, is_intent: bool = False) -> bytes:
+    def pull(self, feed_name: str, content: bytes, *, state: str = "answer") -> bytes:
         """Return a pull's file without the people's records.
 
         What a process got down that was killed while it wrote stays what it is: a pull in doubt.
@@ -79,12 +80,12 @@ class Eraser:
         except (KeyError, TypeError) as error:
             raise ValueError(f"the envelope is not one: {type(error).__name__}") from None
         if not is_whole:
-            if not is_intent:
+            if state != "intent":
                 raise ValueError("the body is not whole")
             body = body.partition(b"\0")[0]
             envelope["error"] = envelope.get("error") or INTERRUPTED
         count = self.erased.total()
-        new_body = self._body(feed_name, body)
+        new_body = self._pushed(body) if state == "callback" else self._body(feed_name, body)
         if new_body == body:
             return content
         envelope |= {
@@ -109,17 +110,16 @@ class Eraser:
             return content if erased == members else as_bundle(erased)
         try:
             feed = parse_name(folder.rpartition("/")[2], name).feed
-            is_intent = state_of(name) == "intent"
         except ValueError:  # a file of somebody's
             return self._unless_named(content, None)
         try:
-            return self.pull(feed, content, is_intent=is_intent)
+            return self.pull(feed, content, state=state_of(name))
         except ValueError:  # an intent without an envelope, or a damaged file
             return self._unless_named(content, b"")
 
     def _member(self, name: str, content: bytes) -> bytes:
         try:
-            return self.pull(name.split(".")[1], content)
+            return self.pull(name.split(".")[1], content, state=state_of(name))
         except ValueError:
             return self._unless_named(content, b"") or b""
 
@@ -129,11 +129,7 @@ class Eraser:
         begun = begun_records(feed, body)
         if not begun.whole and not begun.torn:
             return self._unless_named(body, b"") or b""
-        texts = []
-        for text in begun.whole:
-            owner = self._people.owner_of(parse_record(text), text)
-            self.erased.update([owner] if owner else [])
-            texts.append(json.dumps(ERASED) if owner else text)
+        texts = self._marked(begun.whole)
         torn = "" if begun.torn and self._people.may_own(begun.torn) else begun.torn
         if texts == begun.whole and torn == begun.torn:
             return body
@@ -141,6 +137,21 @@ class Eraser:
         head = f'{{"Response": {{"RequestId": {request_id}, "{feed.result_set}": ['
         end = f"{', ' if texts else ''}{torn}" if torn else "]}}"
         return (head + ", ".join(texts) + end).encode("utf-8", "surrogateescape")
+
+    def _pushed(self, body: bytes) -> bytes:
+        """Return what was pushed, likewise. The ids of the others are digests of themselves, and stay."""
+        found = entry_texts(body)
+        texts = self._marked(found)
+        return body if texts == found else f"[{', '.join(texts)}]".encode("utf-8", "surrogateescape")
+
+    def _marked(self, found: list[str]) -> list[str]:
+        """Return the texts of records with a marker for each of theirs."""
+        texts = []
+        for text in found:
+            owner = self._people.owner_of(parse_record(text), text)
+            self.erased.update([owner] if owner else [])
+            texts.append(json.dumps(ERASED) if owner else text)
+        return texts
 
     def _unless_named(self, content: bytes, otherwise: bytes | None) -> bytes | None:
         """Return the content as it is if it names none of the people."""

@@ -30,11 +30,28 @@ def pseudonym(number: str, key: str) -> str:
     """
     digits = digits_of(number)
     message = f"+{digits}" if digits else number
+    return _PREFIX + _hmac(message, key).encode().translate(_LETTERS).decode()
+
+
+def keyed_id(record_id: str, key: str) -> str:
+    """Return the id of a pushed record that has a pseudonym: nobody without the key can try numbers on it.
+
+    Without, a reader who knows all of a record but its number could compute the digests of all numbers.
+
+    Args:
+        record_id: `callback/` and the digest of what was pushed.
+        key: `pseudonym_key`.
+    """
+    return f"callback/{_hmac(record_id, key)}"
+
+
+def _hmac(message: str, key: str) -> str:
+    """Return the first 16 bytes of HMAC-SHA256, in hexadecimal."""
     inner, outer = (state.copy() for state in _states(key))
     inner.update(message.encode(errors="surrogatepass"))
     outer.update(inner.digest())
     digest: str = outer.hexdigest()[:32]
-    return _PREFIX + digest.encode().translate(_LETTERS).decode()
+    return digest
 
 
 @functools.lru_cache(maxsize=8)

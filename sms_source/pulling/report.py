@@ -15,7 +15,8 @@ class DrainReport:
     requests: sent to the API, whatever came of them.
     seconds: from the first request to the last answer.
     pulls: that handed out records or are in doubt, by application id: rows of the ledger.
-    records: rows, by feed and application id; what the journal gives again too.
+    records: rows, by feed and application id (`-`: not known); what the journal gives again too.
+    pushed: records that came by callbacks, those that did not fit and those that came again too.
     rejected: records that did not fit.
     in_doubt: pulls whose outcome is unknown, those of an earlier process too.
     at_risk: the largest number of records that these can have lost.
@@ -29,6 +30,7 @@ class DrainReport:
     seconds: float = 0.0
     pulls: Counter[str] = field(default_factory=Counter)
     records: Counter[tuple[str, str]] = field(default_factory=Counter)
+    pushed: int = 0
     rejected: int = 0
     in_doubt: int = 0
     at_risk: int = 0

@@ -1,7 +1,8 @@
 -- needs: replies
 -- Each reply once, whichever channels brought it: of each content (application, number, time, text, sign and
 -- extend code) as many as the channel that brought most of it. Of equal ones the queue's stays, then the
--- callback's, then the look-up's. An absent text equals an empty one. Costs nothing while one channel has rows.
+-- callback's, then the look-up's. An absent text equals an empty one. A callback that does not tell its
+-- application is a copy of what tells one. Costs nothing while one channel has rows.
 select
   reply_id, pull_id, channel, sms_sdk_app_id, region, reply_time, phone_number, country_code, subscriber_number,
   sign_name, extend_code, reply_content, keyword, request_id, pulled_at, _dlt_load_id
@@ -77,4 +78,46 @@ where channel in ('callback', 'lookup') and reply_id not in (
     ) as numbered
   ) as preferred
   where preference > 1
+)
+and reply_id not in (
+  -- The callbacks that do not tell their application, as far as there are copies that do.
+  select unnamed.reply_id
+  from (
+    select
+      reply_id, phone_number, reply_time, coalesce(reply_content, '') as content, coalesce(sign_name, '') as sign,
+      coalesce(extend_code, '') as extend,
+      row_number() over (
+        partition by
+          phone_number, reply_time, coalesce(reply_content, ''), coalesce(sign_name, ''), coalesce(extend_code, '')
+        order by pulled_at, reply_id
+      ) as copy
+    from sms.replies
+    where channel = 'callback' and sms_sdk_app_id is null
+  ) as unnamed
+  join (
+    select phone_number, reply_time, content, sign, extend, sum(copies) as copies
+    from (
+      select app, phone_number, reply_time, content, sign, extend, max(copies) as copies
+      from (
+        select
+          sms_sdk_app_id as app, channel, phone_number, reply_time, coalesce(reply_content, '') as content,
+          coalesce(sign_name, '') as sign, coalesce(extend_code, '') as extend, count(*) as copies
+        from sms.replies
+        where
+          sms_sdk_app_id is not null
+          and phone_number in (
+            select phone_number from sms.replies where channel = 'callback' and sms_sdk_app_id is null
+          )
+        group by 1, 2, 3, 4, 5, 6, 7
+      ) as by_channel
+      group by app, phone_number, reply_time, content, sign, extend
+    ) as by_application
+    group by phone_number, reply_time, content, sign, extend
+  ) as named
+    on unnamed.phone_number = named.phone_number
+    and unnamed.reply_time = named.reply_time
+    and unnamed.content = named.content
+    and unnamed.sign = named.sign
+    and unnamed.extend = named.extend
+  where unnamed.copy <= named.copies
 )

@@ -24,7 +24,11 @@ def write(folder: Path, results: Sequence[Result], losses: Sequence[Result], bar
     """Writes `benchmark.md`, up to the section of the views, and `benchmark.svg` into a folder."""
     folder.mkdir(exist_ok=True)
     plot(folder / "benchmark.svg", results)
-    (folder / "benchmark.md").write_text("\n".join(_page(results, losses, bars)) + "\n", encoding="utf-8")
+    page = folder / "benchmark.md"
+    before = page.read_text(encoding="utf-8") if page.exists() else ""
+    _, heading, receiving = before.partition("\n## Receiving\n")  # what another program wrote
+    text = "\n".join(_page(results, losses, bars)) + "\n"
+    page.write_text(text + heading + receiving, encoding="utf-8")
 
 
 def write_views(folder: Path, timed: Sequence[Timing], bars: Sequence[Bar], rows: int) -> None:

@@ -95,7 +95,7 @@ def test_a_half_written_answer_keeps_what_is_whole_of_others() -> None:
     content = content_of(body_of([json.dumps(a_reply("1", PhoneNumber=n)) for n in (NUMBER, *OTHERS)]))
     torn = content[:-150] + bytes(1000)
     before = decode_torn(PULL, torn)
-    erased = Eraser(People([NUMBER])).pull("replies", torn, is_intent=True)
+    erased = Eraser(People([NUMBER])).pull("replies", torn, state="intent")
     after = decode(PULL, erased)
     assert after.records == [ERASED, *before.records[1:]]
     assert after.error == before.error

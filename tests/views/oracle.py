@@ -2,7 +2,7 @@
 
 import csv
 import statistics
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from datetime import date, datetime, timedelta, timezone, tzinfo
 from pathlib import Path
@@ -78,7 +78,19 @@ def unique(rows: Iterable[Row], record_id: str, content: tuple[str, ...]) -> lis
 def unique_replies(data: Data) -> list[Row]:
     """By everything that a reply says."""
     content = ("sms_sdk_app_id", "phone_number", "reply_time", "reply_content", "sign_name", "extend_code")
-    return unique(data.replies, "reply_id", content)
+    kept = unique(data.replies, "reply_id", content)
+
+    def said(row: Row) -> tuple[str, ...]:
+        return tuple(row[name] or "" for name in content[1:])
+
+    named = Counter(said(row) for row in kept if row["sms_sdk_app_id"])
+    unnamed = [row for row in data.replies if row["channel"] == "callback" and not row["sms_sdk_app_id"]]
+    copies = {
+        row["reply_id"]
+        for what, rows in grouped(unnamed, said).items()
+        for row in sorted(rows, key=lambda row: (row["pulled_at"], row["reply_id"]))[: named[what]]
+    }
+    return [row for row in kept if row["reply_id"] not in copies]
 
 
 def unique_receipts(data: Data) -> list[Row]:

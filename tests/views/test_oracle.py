@@ -87,6 +87,9 @@ def replies(draw: st.DrawFn) -> list[Row]:
             row,
             *({**row, "channel": c, "reply_id": f"{row['reply_id']}/{c}/{n}"} for n, c in enumerate(copies)),
         ]
+    for row in rows:
+        if row["channel"] == "callback" and draw(st.booleans()):
+            row["sms_sdk_app_id"] = None  # its URL does not tell
     return rows
 
 

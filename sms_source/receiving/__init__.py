@@ -1,0 +1,1 @@
+"""Receives what Tencent Cloud pushes, and tells a monitor how the process fares."""
