@@ -78,9 +78,11 @@ def _loads_in_table(sql: Any, table: str, load_ids: list[str]) -> set[str]:
 
 def _loads_in_files(client: Any, table: str) -> set[str]:
     """Return the packages that a file each names: `<schema>__<load id>.jsonl`."""
+    from dlt.common.destination.exceptions import DestinationUndefinedEntity
+
     try:
         paths = client.list_table_files(table)
-    except FileNotFoundError:
+    except (FileNotFoundError, DestinationUndefinedEntity):
         return set()
     names = (str(path).rpartition("/")[2] for path in paths)
     return {name.rpartition("__")[2].removesuffix(".jsonl") for name in names}

@@ -17,11 +17,9 @@ from sms_source.errors import ConfigurationError
 from sms_source.journal.identity import Owner
 
 ONE_TRANSACTION = (
-    *("bigquery", "duckdb", "ducklake", "fabric", "motherduck", "mssql", "postgres", "redshift", "snowflake"),
-    "sqlalchemy",
+    *("bigquery", "duckdb", "ducklake", "motherduck", "mssql", "postgres", "redshift", "snowflake"),
 )
-"""Kinds of destinations whose client in dlt has transactions, and whose merge dlt makes without one all the
-same.
+"""Kinds of destinations that dlt can begin a transaction in, and makes a merge without one all the same.
 
 DuckDB would commit it statement by statement: killed between DELETE and INSERT, it would leave a table
 without its rows. PostgreSQL gets it as one message, and may commit it after the job was killed, beside the
