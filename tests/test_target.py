@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import dlt
 import pytest
@@ -18,7 +19,8 @@ def test_each_journal_stages_its_merges_apart() -> None:
 
 def test_a_layout_of_one_s_own_stays() -> None:
     """Whoever names the staging dataset has a reason, such as its permissions."""
-    target = target_of(dlt.destinations.postgres(staging_dataset_name_layout="stage_%s"), "0123abcd")
+    mine: Any = dlt.destinations.postgres(staging_dataset_name_layout="stage_%s")
+    target = target_of(mine, "0123abcd")
     assert target.config_params["staging_dataset_name_layout"] == "stage_%s"
 
 
@@ -31,7 +33,7 @@ def test_a_merge_is_one_transaction_where_there_are_transactions(name: str) -> N
 
 def test_a_destination_that_somebody_uses_elsewhere_is_left_as_it_is() -> None:
     """What a job sets up holds for that job alone."""
-    mine = dlt.destinations.duckdb("mine.duckdb")
+    mine: Any = dlt.destinations.duckdb("mine.duckdb")
     target_of(mine, "0123abcd")
     assert not mine.capabilities().supports_transactions
     assert "staging_dataset_name_layout" not in mine.config_params
@@ -52,8 +54,9 @@ def test_only_duckdb_has_a_file() -> None:
 
 def test_a_database_in_memory_is_refused() -> None:
     """It is gone with the process, and the replies with it."""
+    memory: Any = dlt.destinations.duckdb(":memory:")
     with pytest.raises(ConfigurationError, match="which is gone after the run"):
-        owner_of(place_of(dlt.destinations.duckdb(":memory:")), "sms_replies", "sms")
+        owner_of(place_of(memory), "sms_replies", "sms")
 
 
 def test_a_file_s_state_tells_that_another_is_in_its_place(own_folders: Path) -> None:

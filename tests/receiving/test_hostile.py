@@ -62,6 +62,7 @@ def loading(
     assert expected <= set(warehouse.contents())
 
 
+@pytest.mark.long
 def test_idle_connections_take_no_place(loading: ReceivingJob) -> None:
     """A thousand of them: those that have waited longest go, and who pushes is answered."""
     with ExitStack() as stack:
@@ -73,6 +74,7 @@ def test_idle_connections_take_no_place(loading: ReceivingJob) -> None:
         assert open_files < MOST_CONNECTIONS + 100
 
 
+@pytest.mark.long
 def test_slow_senders_are_cut_off(loading: ReceivingJob) -> None:
     """Of headers after ten seconds, of a body with 408; others do not wait for them."""
     with loading.connect() as of_headers, loading.connect() as of_body, loading.connect() as of_nothing:
@@ -99,6 +101,7 @@ def test_slow_senders_are_cut_off(loading: ReceivingJob) -> None:
         sender.join()
 
 
+@pytest.mark.long
 def test_half_sent_bodies_leave_nothing(loading: ReceivingJob, own_folders: Path) -> None:
     """Who goes away in the middle has pushed nothing."""
     for number in range(200):
@@ -141,6 +144,7 @@ def test_garbage_is_refused(receiver: ReceivingJob, garbage: bytes) -> None:
     assert receiver.terminate() == 0
 
 
+@pytest.mark.long
 def test_large_bodies_keep_memory_flat(loading: ReceivingJob) -> None:
     """A gzip bomb is never unpacked; a megabyte of brackets is refused; more is not read to its end."""
     bomb = gzip.compress(b"0" * (200 << 20))
@@ -153,6 +157,7 @@ def test_large_bodies_keep_memory_flat(loading: ReceivingJob) -> None:
     assert loading.push(f"receipts/{APP}", many).json == OK
 
 
+@pytest.mark.long
 def test_an_endless_body_is_cut_off(loading: ReceivingJob) -> None:
     """In chunks, without a length, so that nothing tells beforehand."""
     with loading.connect() as connection:

@@ -7,6 +7,7 @@ import pytest
 from tests.receiving.harness import Harness
 
 
+@pytest.mark.long
 def test_kills_lose_and_double_nothing(own_folders: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What was answered with success is there, once."""
     for name in ("CREDENTIALS__SECRET_ID", "CREDENTIALS__SECRET_KEY", "SMS_SDK_APP_IDS", "API_ENDPOINT"):
