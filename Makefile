@@ -84,7 +84,7 @@ test-postgres: install ## the tests with a real PostgreSQL, which is installed o
 	@$(VENV)/bin/python -m pytest -n auto tests/postgres $(ARGS)
 
 test-crash: install ## kills at each boundary of the protocol, and kills that cost more than the process
-	@$(VENV)/bin/python -m pytest tests/crash/test_variants.py tests/crash/test_kill_points.py $(ARGS)
+	@$(VENV)/bin/python -m pytest -n auto tests/crash/test_variants.py tests/crash/test_kill_points.py $(ARGS)
 
 # What these need beside the rest stays out of `make install`, which is all that `make test` needs.
 install-s3: install
