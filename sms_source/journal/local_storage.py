@@ -104,7 +104,7 @@ class LocalStorage:
     def names(self, folder: str) -> list[str]:
         try:
             return sorted(os.listdir(f"{self.url}/{folder}"))
-        except (FileNotFoundError, NotADirectoryError):
+        except FileNotFoundError:
             return []
 
     def move(self, path: str, new_path: str) -> None:

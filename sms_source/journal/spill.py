@@ -60,18 +60,24 @@ class Spill:
 
     def is_in_use(self) -> bool:
         """Return whether an answer waits here for the journal."""
-        return bool(self._files.names("drains"))
+        return bool(self._drains())
 
     def take_into(self, storage: Storage) -> None:
         """Write what is here into the journal, and forget it here."""
         self.save_again(storage)
-        for drain_id in self._files.names("drains"):
+        for drain_id in self._drains():
             for name in self._files.names(f"drains/{drain_id}"):
                 path = f"drains/{drain_id}/{name}"
                 if not name.endswith(".new"):
                     self._take(path, storage)
                 self._files.remove([path])
             self._files.remove_folder(f"drains/{drain_id}")
+
+    def _drains(self) -> list[str]:
+        try:
+            return self._files.names("drains")
+        except NotADirectoryError:  # a file is in the folder's place: nothing was kept here
+            return []
 
     def _take(self, path: str, storage: Storage) -> None:
         try:
