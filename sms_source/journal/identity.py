@@ -16,6 +16,10 @@ FILE = "journal.json"
 FORMAT = 1
 _OLD_FILES = ("owner.json", "committed")
 
+NO_DATABASE: list[int] = []
+"""Noted of a database, it is that of no file, nor of none: the next run looks there,
+however quiet the queues are."""
+
 
 @dataclass(frozen=True)
 class Owner:

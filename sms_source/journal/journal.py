@@ -25,7 +25,15 @@ from sms_source.journal.archive import FOLDER as ARCHIVE
 from sms_source.journal.archive import Archive, is_bundle
 from sms_source.journal.encrypted_storage import EncryptedStorage, check_keys
 from sms_source.journal.encryption import Keys
-from sms_source.journal.identity import Identity, Owner, claim, load_identity, note, refuse_another
+from sms_source.journal.identity import (
+    NO_DATABASE,
+    Identity,
+    Owner,
+    claim,
+    load_identity,
+    note,
+    refuse_another,
+)
 from sms_source.journal.pull import Pull
 from sms_source.journal.reader import FOLDER, Files, Reader, fingerprint
 from sms_source.journal.spill import Spill
@@ -182,7 +190,7 @@ class Journal:
         self.storage.check_held()
         # Before anything is archived: a run that is killed from here on leaves no note of a database that a
         # backup could bring back, lacking what is about to be archived as loaded.
-        self.note(last_load=load_id, database=None)
+        self.note(last_load=load_id, database=NO_DATABASE)
         self.spill.take_into(self.storage)
         drains: dict[str, Files] = {}
         for item in items:

@@ -12,6 +12,7 @@ from sms_source.api.client import SmsClient
 from sms_source.configuration import SmsSourceConfiguration
 from sms_source.errors import JournalError
 from sms_source.feeds import RECEIPTS, feeds_of
+from sms_source.journal.identity import NO_DATABASE
 from sms_source.journal.opening import open_journal
 from sms_source.loading import commits, last_run
 from sms_source.loading.keeping import as_found
@@ -79,7 +80,7 @@ def findings(
                 engine.pipeline, {name.load_id for name in journal.archive.names()}
             )
         if missing:
-            journal.note(database=[])  # as no file is: the next run looks there, however quiet the queues are
+            journal.note(database=NO_DATABASE)
     detail = f"{owner.destination} answers, and can keep each row once"
     if missing:
         packages = "a package" if len(missing) == 1 else f"{len(missing)} packages"

@@ -62,8 +62,9 @@ def in_place() -> Iterator[None]:
     def drain(_options: Any, journal: JournalDrain, **given: Any) -> Drain:
         return Drain(_worlds[-1], journal, given["on_full"])
 
-    def file_state(_location: str) -> list[int]:
-        return [zlib.crc32(repr(_worlds[-1].warehouse).encode())]
+    def file_state(_location: str) -> list[int] | None:
+        warehouse = _worlds[-1].warehouse
+        return [zlib.crc32(repr(warehouse).encode())] if warehouse.loads else None
 
     def now() -> datetime:
         return _worlds[-1].now()
