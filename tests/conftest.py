@@ -11,6 +11,7 @@ from hypothesis import settings
 
 from sms_source import DrainReport, sms_source
 from sms_source.cli import job as main_job
+from sms_source.journal.journal import Journal
 from sms_source.simulator import SimulatorProcess
 
 APP = "1400006666"
@@ -54,6 +55,13 @@ def own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("DLT_PROJECT_DIR", str(folder))
     monkeypatch.setenv("RUNTIME__DLTHUB_TELEMETRY", "false")
     return folder
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Iterator[Journal]:
+    """An empty journal, which this process holds."""
+    with Journal(str(tmp_path / "journal")) as journal:
+        yield journal
 
 
 @pytest.fixture

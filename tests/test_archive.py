@@ -2,7 +2,6 @@
 
 import io
 import zipfile
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -15,13 +14,6 @@ from sms_source.journal.journal import Journal
 from sms_source.journal.pull import Pull
 from sms_source.journal.writer import JournalDrain
 from tests.helpers.journals import BODY, WEEK, intend, keep_answer, read_all
-
-
-@pytest.fixture
-def journal(tmp_path: Path) -> Iterator[Journal]:
-    """An empty journal, which this process holds."""
-    with Journal(str(tmp_path / "journal")) as journal:
-        yield journal
 
 
 def bundles(journal: Journal) -> list[Path]:

@@ -1,6 +1,5 @@
 """What acknowledges: dlt's state names what is loaded, and the destination says which packages it has."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import dlt
@@ -9,13 +8,6 @@ import pytest
 from sms_source.journal.journal import Journal
 from sms_source.loading import commits
 from tests.helpers.journals import keep_answer
-
-
-@pytest.fixture
-def journal(tmp_path: Path) -> Iterator[Journal]:
-    """An empty journal, which this process holds."""
-    with Journal(str(tmp_path / "journal")) as journal:
-        yield journal
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """What a journal says of itself: its format, and what it feeds."""
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,13 +13,6 @@ from sms_source.simulator import SimulatorProcess
 from tests.conftest import APP, Job, Warehouse, a_reply
 
 OWNER = Owner("sms_replies", "postgres", "sms")
-
-
-@pytest.fixture
-def journal(tmp_path: Path) -> Iterator[Journal]:
-    """An empty journal, which this process holds."""
-    with Journal(str(tmp_path / "journal")) as journal:
-        yield journal
 
 
 def file_of(journal: Journal) -> Path:

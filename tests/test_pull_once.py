@@ -1,8 +1,7 @@
 """The protocol of one pull, without threads: what stands in the journal whatever the client answers."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import orjson
@@ -20,13 +19,6 @@ from tests.conftest import APP, a_reply
 from tests.helpers.journals import files
 
 QUEUE = Queue(REPLIES, APP, "ap-guangzhou", 100)
-
-
-@pytest.fixture
-def journal(tmp_path: Path) -> Iterator[Journal]:
-    """An empty journal, which this process holds."""
-    with Journal(str(tmp_path / "journal")) as journal:
-        yield journal
 
 
 @dataclass

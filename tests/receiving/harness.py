@@ -12,7 +12,6 @@ nothing is there twice.
 import argparse
 import http.client
 import json
-import os
 import random
 import sys
 import tempfile
@@ -28,7 +27,7 @@ import duckdb
 from sms_source.simulator import SimulatorProcess
 from tests.conftest import APP, OTHER_APP, a_reply
 from tests.helpers.jobs import run_job
-from tests.receiving.receiving_job import TOKEN, ReceivingJob, a_pushed_receipt, a_pushed_reply
+from tests.receiving.receiving_job import TOKEN, ReceivingJob, a_pushed_receipt, a_pushed_reply, configure
 
 SENDERS = 4
 LONGEST_LIFE = 2.5
@@ -106,7 +105,7 @@ class Harness:
     def run(self, told: Callable[[str], None] = lambda line: None) -> Result:
         """Do all of it."""
         with SimulatorProcess(app_ids=[APP]) as simulator:
-            self._configure(simulator)
+            configure(simulator, str(self._folder))
             senders = [Sender(number, lambda: self._port) for number in range(SENDERS)]
             for sender in senders:
                 sender.start()
@@ -122,20 +121,6 @@ class Harness:
             violations += self._violations(senders)
             accepted = sum(len(sender.accepted) for sender in senders)
             return Result(self._kills, accepted, sum(sender.again for sender in senders), violations)
-
-    def _configure(self, simulator: SimulatorProcess) -> None:
-        os.chdir(self._folder)
-        os.environ.update(
-            {
-                "SOURCES__SMS_SOURCE__CREDENTIALS__SECRET_ID": simulator.secret_id,
-                "SOURCES__SMS_SOURCE__CREDENTIALS__SECRET_KEY": simulator.secret_key,
-                "SOURCES__SMS_SOURCE__SMS_SDK_APP_IDS": json.dumps([APP]),
-                "SOURCES__SMS_SOURCE__API_ENDPOINT": simulator.url,
-                "RUNTIME__DLTHUB_TELEMETRY": "false",
-                "DLT_DATA_DIR": str(self._folder / "dlt"),
-                "HOME": str(self._folder),
-            }
-        )
 
     def _crash_once(self, simulator: SimulatorProcess) -> None:
         with ReceivingJob() as job:

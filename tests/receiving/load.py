@@ -23,7 +23,7 @@ import duckdb
 from sms_source.simulator import SimulatorProcess
 from tests.conftest import APP
 from tests.helpers.jobs import ROOT
-from tests.receiving.receiving_job import TOKEN, ReceivingJob, a_pushed_receipt, a_pushed_reply
+from tests.receiving.receiving_job import TOKEN, ReceivingJob, a_pushed_receipt, a_pushed_reply, configure
 
 SECTION = "## Receiving"
 PAGE = ROOT / "docs" / "benchmark.md"
@@ -82,17 +82,7 @@ def run(seconds: float) -> tuple[list[Result], float]:
         AssertionError: a record is missing in the warehouse, or there twice.
     """
     with tempfile.TemporaryDirectory(prefix="receiving-") as folder, SimulatorProcess([APP]) as simulator:
-        os.chdir(folder)
-        os.environ.update(
-            {
-                "SOURCES__SMS_SOURCE__CREDENTIALS__SECRET_ID": simulator.secret_id,
-                "SOURCES__SMS_SOURCE__CREDENTIALS__SECRET_KEY": simulator.secret_key,
-                "SOURCES__SMS_SOURCE__SMS_SDK_APP_IDS": json.dumps([APP]),
-                "SOURCES__SMS_SOURCE__API_ENDPOINT": simulator.url,
-                "RUNTIME__DLTHUB_TELEMETRY": "false",
-                "DLT_DATA_DIR": f"{folder}/dlt",
-            }
-        )
+        configure(simulator, folder)
         with ReceivingJob("--follow", "1") as job:
             first = measure("warm", 1, 1, job.port, 0)
             results = [

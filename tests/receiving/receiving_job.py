@@ -12,6 +12,8 @@ import threading
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from sms_source.simulator import SimulatorProcess
+from tests.conftest import APP
 from tests.helpers.jobs import MAIN_JOB
 
 TOKEN = "a-token-of-the-tests-0123456789"
@@ -127,6 +129,22 @@ class ReceivingJob:
     def connect(self) -> socket.socket:
         """Open a bare connection."""
         return socket.create_connection(("127.0.0.1", self.port), timeout=60)
+
+
+def configure(simulator: SimulatorProcess, folder: str) -> None:
+    """Have this process, and those that it starts, work in a folder, with a simulator."""
+    os.chdir(folder)
+    os.environ.update(
+        {
+            "SOURCES__SMS_SOURCE__CREDENTIALS__SECRET_ID": simulator.secret_id,
+            "SOURCES__SMS_SOURCE__CREDENTIALS__SECRET_KEY": simulator.secret_key,
+            "SOURCES__SMS_SOURCE__SMS_SDK_APP_IDS": json.dumps([APP]),
+            "SOURCES__SMS_SOURCE__API_ENDPOINT": simulator.url,
+            "RUNTIME__DLTHUB_TELEMETRY": "false",
+            "DLT_DATA_DIR": f"{folder}/dlt",
+            "HOME": folder,
+        }
+    )
 
 
 def ask(
