@@ -43,12 +43,12 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="benchmark-") as folder:
         workshop = bars.Workshop(Path(folder))
         scale = bars.QUICK if args.quick else bars.Scale()
+        pages = Path(folder, "docs")
+        pages.mkdir()
+        shutil.copy(ROOT / "docs" / "benchmark.md", pages)  # with the parts that are not measured now
         if args.bars:
             reached = measure(workshop, args.bars, scale)
         elif args.only:
-            pages = Path(folder, "docs")
-            pages.mkdir()
-            shutil.copy(ROOT / "docs" / "benchmark.md", pages)
             reached = measure_views(workshop, pages, scale, args.database)
             publish(pages, is_quick=args.quick)
         else:
@@ -58,7 +58,6 @@ def main() -> int:
             results = race.race(workshop, CONTENDERS, course, tell)
             losses = race.losses(workshop, CONTENDERS, course, tell)
             reached = measure(workshop, list(bars.PARTS), scale)
-            pages = Path(folder, "docs")
             report.write(pages, results, losses, reached)
             reached += measure_views(workshop, pages, scale, args.database)
             publish(pages, is_quick=args.quick)

@@ -11,33 +11,21 @@ import matplotlib as mpl
 from matplotlib.figure import Figure
 
 from tests.benchmark.bars import Bar
+from tests.benchmark.page import VIEWS, put
 from tests.benchmark.views import Timing, total
 
 Result = dict[str, Any]
 
 
-VIEWS = "## The views and the report"
-"""The title of their section, which is the last one."""
-
-
 def write(folder: Path, results: Sequence[Result], losses: Sequence[Result], bars: Sequence[Bar]) -> None:
-    """Writes `benchmark.md`, up to the section of the views, and `benchmark.svg` into a folder."""
-    folder.mkdir(exist_ok=True)
+    """Writes the first part of `benchmark.md`, and `benchmark.svg`, into a folder."""
     plot(folder / "benchmark.svg", results)
-    page = folder / "benchmark.md"
-    before = page.read_text(encoding="utf-8") if page.exists() else ""
-    _, heading, receiving = before.partition("\n## Receiving\n")  # what another program wrote
-    text = "\n".join(_page(results, losses, bars)) + "\n"
-    page.write_text(text + heading + receiving, encoding="utf-8")
+    put(folder / "benchmark.md", "\n".join(_page(results, losses, bars)))
 
 
 def write_views(folder: Path, timed: Sequence[Timing], bars: Sequence[Bar], rows: int) -> None:
-    """Puts the section of the views at the end of `benchmark.md`, in place of the one that is there."""
-    page = folder / "benchmark.md"
-    before = page.read_text(encoding="utf-8").partition(f"\n{VIEWS}")[0].rstrip("\n")
+    """Puts the part of the views into `benchmark.md`."""
     lines = [
-        before,
-        "",
         f"{VIEWS}: {rows:,} replies and {rows:,} receipts",
         "",
         f"Each view's whole result, in DuckDB, by two threads ({os.cpu_count()} cores,",
@@ -52,7 +40,7 @@ def write_views(folder: Path, timed: Sequence[Timing], bars: Sequence[Bar], rows
             for timing in (*timed, total(timed))
         ),
     ]
-    page.write_text("\n".join([*lines, "", *_bars(bars)]) + "\n", encoding="utf-8")
+    put(folder / "benchmark.md", "\n".join([*lines, "", *_bars(bars)]))
 
 
 def _bars(bars: Sequence[Bar]) -> list[str]:

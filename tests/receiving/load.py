@@ -21,11 +21,11 @@ from typing import NamedTuple
 import duckdb
 
 from sms_source.simulator import SimulatorProcess
+from tests.benchmark.page import RECEIVING, put
 from tests.conftest import APP
 from tests.helpers.jobs import ROOT
 from tests.receiving.receiving_job import TOKEN, ReceivingJob, a_pushed_receipt, a_pushed_reply, configure
 
-SECTION = "## Receiving"
 PAGE = ROOT / "docs" / "benchmark.md"
 MIB = 1 << 20
 
@@ -112,7 +112,7 @@ def section(results: list[Result], peak: float) -> str:
         f"{one.share(0.5):.1f} | {one.share(0.99):.1f} | {one.milliseconds[-1]:.0f} |"
         for one in results
     )
-    return f"""{SECTION}
+    return f"""{RECEIVING}
 
 Written by `make test-receive` (`python -m tests.receiving.load --write`): pushes over HTTP, each
 answered when it is in the journal, flushed, while the job loads what has come into DuckDB every second.
@@ -125,14 +125,6 @@ Sender and job share {os.cpu_count()} cores, Python {platform.python_version()};
 """
 
 
-def write(text: str) -> None:
-    """Put the section into the page, in the place of an earlier one or at the end."""
-    page = PAGE.read_text(encoding="utf-8")
-    before, _, after = page.partition(f"{SECTION}\n")
-    _, heading, rest = after.partition("\n## ")
-    PAGE.write_text(f"{before.rstrip()}\n\n{text}{heading}{rest}", encoding="utf-8")
-
-
 def main() -> None:
     """Measure, print, and write."""
     parser = argparse.ArgumentParser(
@@ -143,7 +135,7 @@ def main() -> None:
     args = parser.parse_args()
     print(text := section(*run(args.seconds)))
     if args.write:
-        write(text)
+        put(PAGE, text)
 
 
 if __name__ == "__main__":
