@@ -48,7 +48,7 @@ def redact(text: str, longest: int = MAX_MESSAGE) -> str:
 
 
 def clean_request_id(value: object) -> str | None:
-    """A RequestId as it is stored; None when there is none.
+    """Return a RequestId as it is stored; None when there is none.
 
     It stays as it came if it is printable and at most 128 characters long; else it is cleaned as `clean`
     does. Nothing is masked: a UUID may well hold seven digits in a row.
@@ -61,7 +61,7 @@ def clean_request_id(value: object) -> str | None:
 
 
 def shown_request_id(request_id: str | None) -> str:
-    """A RequestId as a message shows it: a UUID as it is, anything else without numbers and keys."""
+    """Return a RequestId as a message shows it: a UUID as it is, anything else without numbers and keys."""
     if request_id is None:
         return "none"
     return request_id if _UUID.fullmatch(request_id) else redact(request_id, MAX_REQUEST_ID)

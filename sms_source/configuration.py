@@ -40,7 +40,7 @@ class Bounds(NamedTuple):
     unit: str = ""
 
     def __str__(self) -> str:
-        """What is expected."""
+        """Return what is expected."""
         number = "a whole number" if self.kind is int else "a number"
         return f"{number} from {self.least:g} to {self.most:g}{self.unit and f' {self.unit}'}"
 
@@ -94,7 +94,7 @@ class SmsSourceConfiguration(BaseConfiguration):
     __section__ = "sms_source"
 
     def on_resolved(self) -> None:
-        """Checks and normalizes what was given."""
+        """Check and normalize what was given."""
         self.sms_sdk_app_ids = _app_ids(self.sms_sdk_app_ids)
         _check_token(self.callback_token)
         self.callback_allow = _networks(self.callback_allow or [])
@@ -125,7 +125,7 @@ class SmsSourceConfiguration(BaseConfiguration):
 
 
 def not_coerced(error: ConfigValueCannotBeCoercedException) -> ConfigurationError:
-    """The error of a value that dlt could not make the option's type; shown only if it is one of ours."""
+    """Return the error of a value that dlt could not make the option's type; show only one of ours."""
     if bounds := BOUNDS.get(error.field_name):
         return _wrong(error.field_name, error.field_value, str(bounds))
     expected = getattr(error.hint, "__name__", str(error.hint))
@@ -145,7 +145,7 @@ def _wrong(option: str, value: Any, expected: str) -> ConfigurationError:
 
 
 def _names(option: str, value: Any, expected: str) -> list[str]:
-    """The distinct names of a list, which may be JSON; a name may be given by itself."""
+    """Return the distinct names of a list, which may be JSON; a name may be given by itself."""
     given = value
     if isinstance(value, str) and value.lstrip().startswith("["):
         try:
@@ -157,7 +157,7 @@ def _names(option: str, value: Any, expected: str) -> list[str]:
 
 
 def _app_ids(value: Any) -> list[str]:
-    """The application ids."""
+    """Return the application ids."""
     expected = 'application ids of the SMS console, such as ["1400006666"]'
     app_ids = _names("sms_sdk_app_ids", value, expected)
     _expect("sms_sdk_app_ids", value, expected, app_ids and all(map(_APP_ID.fullmatch, app_ids)))
@@ -165,7 +165,7 @@ def _app_ids(value: Any) -> list[str]:
 
 
 def _feeds(value: Any, *, may_be_none: bool) -> list[str]:
-    """The names of the feeds to drain; a job that has a `callback_token` may only receive."""
+    """Return the names of the feeds to drain; a job that has a `callback_token` may only receive."""
     expected = f"a list of {', '.join(map(repr, FEEDS))}"
     feeds = _names("pull_feeds", value, expected)
     drained = f"{expected}: without any, nothing would be drained (who only receives has a callback_token)"
@@ -184,7 +184,7 @@ def _check_token(token: str | None) -> None:
 
 
 def _networks(value: Any) -> list[str]:
-    """The networks that may push."""
+    """Return the networks that may push."""
     expected = 'networks or addresses, such as ["203.0.113.0/24", "2001:db8::/32"]'
     networks = [name for name in _names("callback_allow", value, expected) if name]
     for name in networks:
@@ -196,7 +196,7 @@ def _networks(value: Any) -> list[str]:
 
 
 def _absolute(journal_url: str) -> str:
-    """A relative path is beside the database: in the folder where dlt puts a DuckDB file."""
+    """Return a relative path is beside the database: in the folder where dlt puts a DuckDB file."""
     _expect("journal_url", journal_url, "a folder", journal_url.strip())
     if "://" in journal_url:
         return journal_url

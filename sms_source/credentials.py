@@ -75,13 +75,13 @@ class TencentCloudCredentials(CredentialsConfiguration, CredentialsWithDefault):
 
     @classmethod
     def from_sdk_credential(cls, credential: Any) -> TencentCloudCredentials:
-        """Wraps a credential object of Tencent Cloud's SDK, such as `STSAssumeRoleCredential`."""
+        """Wrap a credential object of Tencent Cloud's SDK, such as `STSAssumeRoleCredential`."""
         self = cls()
         self.parse_native_representation(credential)
         return self
 
     def parse_native_representation(self, native_value: Any) -> None:
-        """Takes a credential object of Tencent Cloud's SDK, so that a source's argument can be one."""
+        """Take a credential object of Tencent Cloud's SDK, so that a source's argument can be one."""
         if not hasattr(native_value, "get_credential_info"):
             msg = f"neither a dict nor a credential object of the SDK, but a {type(native_value).__name__}"
             raise NativeValueError(type(self), "", msg)  # never the value itself: it may be a secret
@@ -93,7 +93,7 @@ class TencentCloudCredentials(CredentialsConfiguration, CredentialsWithDefault):
         self.resolve()
 
     def on_resolved(self) -> None:
-        """Checks the keys that the configuration gave; without any, walks the default chain."""
+        """Check the keys that the configuration gave; without any, walks the default chain."""
         if self.is_resolved():
             return
         credential = _whole(_CONFIGURED, dict(self))
@@ -107,7 +107,7 @@ class TencentCloudCredentials(CredentialsConfiguration, CredentialsWithDefault):
         self._set_default_credentials(credential)
 
     def current(self) -> Keys:
-        """The keys to sign the next request with; safe to call from many threads.
+        """Return the keys to sign the next request with; safe to call from many threads.
 
         The SDK's temporary credentials renew themselves here when they are about to expire. Should that
         fail, the last keys stay in use, and the server judges whether they are still good.
@@ -133,7 +133,7 @@ class TencentCloudCredentials(CredentialsConfiguration, CredentialsWithDefault):
             return Keys(self.secret_id, self.secret_key, self.token)
 
     def refresh(self, refused_token: str | None = None) -> None:
-        """Gets new keys where they can be had, after the server refused the token of the present ones.
+        """Get new keys where they can be had, after the server refused the token of the present ones.
 
         Never raises: when nothing newer is to be had, the present keys stay. Nothing is done when another
         token than `refused_token` is in use by now, so that threads refused together renew once.
@@ -150,7 +150,7 @@ class TencentCloudCredentials(CredentialsConfiguration, CredentialsWithDefault):
                 logger.warning(f"No newer Tencent Cloud credentials ({type(error).__name__})")
 
     def copy(self) -> TencentCloudCredentials:
-        """A copy that, unlike dlt's, keeps what is not a field."""
+        """Return a copy that, unlike dlt's, keeps what is not a field."""
         return copy.copy(self)
 
     def __repr__(self) -> str:
@@ -161,7 +161,7 @@ class TencentCloudCredentials(CredentialsConfiguration, CredentialsWithDefault):
 
 
 def _whole(place: str, values: Mapping[str, Any]) -> Any:
-    """The SDK's object of the keys in `values`, without the blanks around them; None when there are none.
+    """Return the SDK's object of the keys in `values`, without blanks around them; None without keys.
 
     Raises:
         ConfigurationError: there is only a part of them, and nobody can want another account's instead; or
@@ -187,14 +187,14 @@ def _whole(place: str, values: Mapping[str, Any]) -> Any:
 
 
 def _expire(credential: Any) -> None:
-    """Makes an SDK object fetch new keys when it is asked next, for which the SDK has no public way."""
+    """Make an SDK object fetch new keys when it is asked next, for which the SDK has no public way."""
     for name in ("_expired_ts", "_expired_time"):  # of its CVM role; of its STS and OIDC roles
         if hasattr(credential, name):
             setattr(credential, name, 0)
 
 
 def _configured() -> Any:
-    """What is configured now: dlt reads files and vaults once, so this asks providers made anew."""
+    """Return what is configured now: dlt reads files and vaults once, so this asks providers made anew."""
     run = Container()[PluggableRunContext]
     fresh = ConfigProvidersContainer(run.context.initial_providers())
     fresh.add_extras()
@@ -207,7 +207,7 @@ def _configured() -> Any:
 
 
 def _default_chain() -> Any:
-    """What Tencent's own tools would use: its variables, else what the SDK's provider finds.
+    """Return what Tencent's own tools would use: its variables, else what the SDK's provider finds.
 
     Raises:
         ConfigurationError: there are no credentials, or only a part of them.

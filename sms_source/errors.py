@@ -81,7 +81,7 @@ class PullError(SmsSourceError):
         super().__init__(self.code, self.message, self.request_id, remedy, is_configuration)
 
     def __str__(self) -> str:
-        """What happened, the code and RequestId, and what to do next; never a phone number or a key."""
+        """Say what happened, the code and RequestId, and what to do next; never a phone number or a key."""
         what = "look-up" if self.is_look_up else "pull"
         of = f" of {self.feed}" if self.feed else ""
         application = f" from application {self.sms_sdk_app_id}" if self.sms_sdk_app_id else ""

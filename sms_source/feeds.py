@@ -123,5 +123,5 @@ FEEDS = {feed.name: feed for feed in (REPLIES, RECEIPTS)}
 
 
 def feeds_of(names: Iterable[str]) -> list[Feed]:
-    """The feeds of these names, in their order. Raises `KeyError` for a name that is none."""
+    """Return the feeds of these names, in their order. Raises `KeyError` for a name that is none."""
     return [FEEDS[name] for name in names]

@@ -28,7 +28,7 @@ Job = Callable[..., tuple[int, str, str]]
 
 
 def a_reply(content: Any = "T", **fields: Any) -> dict[str, Any]:
-    """A record as the API hands it out."""
+    """Return a record as the API hands it out."""
     return {
         "ExtendCode": "11",
         "CountryCode": "86",
@@ -43,7 +43,7 @@ def a_reply(content: Any = "T", **fields: Any) -> dict[str, Any]:
 
 @pytest.fixture(autouse=True)
 def own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A current directory, a home and a dlt data directory that nothing else uses."""
+    """Provide a current directory, a home and a dlt data directory that nothing else uses."""
     for name in [name for name in os.environ if name.startswith(("SOURCES__", "TENCENTCLOUD_"))]:
         monkeypatch.delenv(name)
     folder = tmp_path / "project"
@@ -59,21 +59,21 @@ def own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def journal(tmp_path: Path) -> Iterator[Journal]:
-    """An empty journal, which this process holds."""
+    """Provide an empty journal, which this process holds."""
     with Journal(str(tmp_path / "journal")) as journal:
         yield journal
 
 
 @pytest.fixture
 def simulator() -> Iterator[SimulatorProcess]:
-    """A Tencent Cloud SMS API in a process of its own, with two applications and empty queues."""
+    """Provide a Tencent Cloud SMS API in a process of its own, with two applications and empty queues."""
     with SimulatorProcess(app_ids=[APP, OTHER_APP]) as simulator:
         yield simulator
 
 
 @pytest.fixture
 def configured(simulator: SimulatorProcess, monkeypatch: pytest.MonkeyPatch) -> SimulatorProcess:
-    """The simulator, with dlt's configuration in the environment pointing to it, as a user's would."""
+    """Provide the simulator, with dlt's configuration in the environment pointing to it, as users have it."""
     for name, value in {
         "CREDENTIALS__SECRET_ID": simulator.secret_id,
         "CREDENTIALS__SECRET_KEY": simulator.secret_key,
@@ -93,7 +93,7 @@ class Warehouse:
         self.database = folder / "sms_replies.duckdb"
 
     def pipeline(self) -> dlt.Pipeline:
-        """The main job's pipeline, as a new process would make it."""
+        """Return the main job's pipeline, as a new process would make it."""
         return dlt.pipeline(
             "sms_replies", destination=dlt.destinations.duckdb(str(self.database)), dataset_name="sms"
         )
@@ -112,19 +112,19 @@ class Warehouse:
             return connection.execute(sql).fetchall()
 
     def contents(self) -> list[str]:
-        """What people wrote, in the order of what they wrote."""
+        """Return what people wrote, in the order of what they wrote."""
         return [content for (content,) in self.query("select reply_content from sms.replies order by 1")]
 
 
 @pytest.fixture
 def warehouse(own_folders: Path) -> Warehouse:
-    """An empty warehouse."""
+    """Provide an empty warehouse."""
     return Warehouse(own_folders)
 
 
 @pytest.fixture
 def job(capfd: pytest.CaptureFixture[str]) -> Iterator[Job]:
-    """Runs the main job; returns its exit status, output and errors."""
+    """Run the main job; return its exit status, output and errors."""
     umask = os.umask(0o022)
 
     def run(*arguments: str) -> tuple[int, str, str]:

@@ -30,7 +30,7 @@ KINDS = {
 
 
 def errors() -> Iterator[str]:
-    """A table for each kind of error, a row for each remedy, with the exit status of a run that it ends."""
+    """Yield a table for each kind of error, a row for each remedy, with the exit status of such a run."""
     actions = " or ".join(f"`{feed.action}`" for feed in FEEDS.values())
     for kind, title in KINDS.items():
         yield from (f"### {title}", "", "| code | what to do | exit status |", "|---|---|---|")
@@ -45,7 +45,7 @@ def errors() -> Iterator[str]:
 
 
 def merges() -> Iterator[str]:
-    """A row for each destination of dlt, and for those that have more than one merge."""
+    """Yield a row for each destination of dlt, and for those that have more than one merge."""
     yield from ("| destination | dlt's merge | one transaction | the connector |", "|---|---|---|---|")
     cases: dict[str, tuple[Any, str | None]] = {}
     for name in sorted(dlt.destinations.__all__):
@@ -86,7 +86,7 @@ TABLES = {"errors.md": errors, "destinations.md": merges}
 
 
 def with_tables(page: str, name: str) -> str:
-    """The page with its table made anew, between two comments."""
+    """Return the page with its table made anew, between two comments."""
     table = "\n".join(TABLES[name]())
     return re.sub(
         r"(?s)(<!-- made by tests.documents -->\n).*(?=<!-- end -->)", rf"\1\n{_escaped(table)}", page

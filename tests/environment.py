@@ -34,11 +34,11 @@ class Environment:
         return ROOT / self.name
 
     def program(self, name: str) -> str:
-        """The path of one of its programs."""
+        """Return the path of one of its programs."""
         return str(self.folder / "bin" / name)
 
     def install(self) -> None:
-        """Makes it, if it is not up to date."""
+        """Make it, if it is not up to date."""
         stamp, key = self.folder / ".installed", self._key()
         if stamp.exists() and stamp.read_text() == key:
             if self.has_project:
@@ -50,7 +50,7 @@ class Environment:
         stamp.write_text(key)
 
     def resolve(self) -> None:
-        """Makes it anew with the newest versions that go together, and pins these."""
+        """Make it anew with the newest versions that go together, and pin these."""
         self._make("--prefer-binary")
         header = f"# The newest versions for {', '.join(self.requirements)}, with Python "
         pins = self.pip("freeze", "--all", "--exclude", "pip", "--exclude", PROJECT)
@@ -65,7 +65,7 @@ class Environment:
             self.pip("install", *options, *self.requirements)
 
     def _key(self) -> str:
-        """What it depends on."""
+        """Return what it depends on."""
         asked_for: list[object] = [sys.version, self.folder, self.requirements]
         if self.has_project:
             project = tomlkit.parse((ROOT / "pyproject.toml").read_text(encoding="utf-8")).unwrap()["project"]
@@ -73,11 +73,11 @@ class Environment:
         return hashlib.sha256(repr(asked_for).encode() + self.constraints.read_bytes()).hexdigest()
 
     def pip(self, *arguments: str) -> str:
-        """What a command of pip prints there."""
+        """Return what a command of pip prints there."""
         python = self.program("python")
         return run(python, "-m", "pip", "--disable-pip-version-check", *arguments[:1], "-q", *arguments[1:])
 
 
 def run(*command: str) -> str:
-    """What a command prints. Raises `CalledProcessError` when it fails."""
+    """Return what a command prints. Raises `CalledProcessError` when it fails."""
     return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, cwd=ROOT).stdout

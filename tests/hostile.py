@@ -10,7 +10,7 @@ Serve = Callable[[socket.socket, threading.Event], None]
 
 @contextmanager
 def hostile_server(serve: Serve) -> Iterator[int]:
-    """Runs `serve` for each connection, in a thread; yields the port. `over` is set when the test ends."""
+    """Run `serve` for each connection, in a thread; yield the port. `over` is set when the test ends."""
     over = threading.Event()
     connections: list[socket.socket] = []
 
@@ -41,7 +41,7 @@ def hostile_server(serve: Serve) -> Iterator[int]:
 
 
 def read_request(connection: socket.socket) -> bytes:
-    """A whole request: its headers, and the body that they announce."""
+    """Return a whole request: its headers, and the body that they announce."""
     text = b""
     while b"\r\n\r\n" not in text:
         received = connection.recv(65_536)
@@ -57,7 +57,7 @@ def read_request(connection: socket.socket) -> bytes:
 
 
 def drip(connection: socket.socket, over: threading.Event, text: bytes, *, pause: float = 0.02) -> None:
-    """Sends a byte at a time, over and over, until the client gives up or the test ends."""
+    """Send a byte at a time, over and over, until the client gives up or the test ends."""
     while not over.is_set():
         for byte in text:
             connection.sendall(bytes((byte,)))
@@ -66,7 +66,7 @@ def drip(connection: socket.socket, over: threading.Event, text: bytes, *, pause
 
 
 def flood(connection: socket.socket, over: threading.Event, text: bytes) -> None:
-    """Sends as fast as the client reads, until it gives up or the test ends."""
+    """Send as fast as the client reads, until it gives up or the test ends."""
     piece = text * max(1, 65_536 // len(text))
     while not over.is_set():
         connection.sendall(piece)

@@ -17,7 +17,7 @@ from sms_source.feeds import REPLIES
 
 
 def body(records: str, rest: str = "") -> bytes:
-    """An answer with this text for its set."""
+    """Return an answer with this text for its set."""
     return f'{{"Response": {{"RequestId": "r1", "PullSmsReplyStatusSet": {records}{rest}}}}}'.encode()
 
 

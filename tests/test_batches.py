@@ -19,7 +19,7 @@ MOMENT = datetime(2026, 11, 24, tzinfo=timezone.utc)
 
 
 def a_pull(records: list[Any], number: int = 1, app: str = APP, **fields: Any) -> Pull:
-    """A pull with these records."""
+    """Return a pull with these records."""
     pull = Pull(f"20261124T000000000000Z-0123abcd/{number:06d}", "replies", app, "ap-guangzhou", 100, MOMENT)
     body = json.dumps({"Response": {REPLIES.result_set: records, "RequestId": "r"}}).encode()
     return replace(pull, records=records, body=body, answered_at=MOMENT, **fields)

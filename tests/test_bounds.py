@@ -18,7 +18,7 @@ class Clock:
 
 @pytest.fixture
 def clock() -> Clock:
-    """A clock that stands still."""
+    """Provide a clock that stands still."""
     return Clock()
 
 

@@ -13,12 +13,12 @@ from tests.conftest import APP, Job, Warehouse, a_reply
 
 @pytest.fixture(autouse=True)
 def reply(configured: SimulatorProcess) -> None:
-    """A reply that waits."""
+    """Provide a reply that waits."""
     configured.enqueue(APP, [a_reply("a")])
 
 
 def assert_both_refuse(simulator: SimulatorProcess, job: Job, arguments: list[str], message: str) -> None:
-    """The check and the run end with 2 and the same message, and the queue keeps what it has."""
+    """Check that check and run end with 2 and the same message, and the queue keeps what it has."""
     errors = []
     for more in (["--check"], []):
         status, _, err = job(*arguments, *more)

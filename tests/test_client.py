@@ -19,7 +19,7 @@ from tests.hostile import hostile_server, read_request
 
 
 def credentials(simulator: SimulatorProcess, **fields: str) -> TencentCloudCredentials:
-    """The simulator's keys, or others."""
+    """Return the simulator's keys, or others."""
     found = TencentCloudCredentials()
     found.update({"secret_id": simulator.secret_id, "secret_key": simulator.secret_key, **fields})
     found.resolve()
@@ -28,13 +28,13 @@ def credentials(simulator: SimulatorProcess, **fields: str) -> TencentCloudCrede
 
 @pytest.fixture
 def client(simulator: SimulatorProcess) -> Iterator[SmsClient]:
-    """A client of the simulator, with a short timeout."""
+    """Provide a client of the simulator, with a short timeout."""
     with SmsClient(credentials(simulator), endpoint=simulator.url, timeout=0.5) as client:
         yield client
 
 
 def failed_pull(client: SmsClient) -> PullError:
-    """The error of a pull that fails."""
+    """Return the error of a pull that fails."""
     with pytest.raises(PullError) as caught:
         client.pull(REPLIES, APP, 100)
     return caught.value
@@ -125,7 +125,7 @@ def test_a_pull_in_doubt_carries_what_came_of_its_answer(
 
 
 def free_port() -> int:
-    """A port at which nobody listens."""
+    """Return a port at which nobody listens."""
     with closing(socket.socket()) as listener:
         listener.bind(("127.0.0.1", 0))
         return int(listener.getsockname()[1])

@@ -12,7 +12,7 @@ from tests.helpers.journals import keep_answer
 
 @pytest.fixture
 def pipeline() -> dlt.Pipeline:
-    """A pipeline that has loaded a package."""
+    """Provide a pipeline that has loaded a package."""
     pipeline = dlt.pipeline("sms_replies", destination="duckdb", dataset_name="sms")
     pipeline.run([{"a": 1}], table_name="rows")
     return pipeline

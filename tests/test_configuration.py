@@ -19,14 +19,14 @@ GIVEN = {"credentials": {"secret_id": "AKIDexample", "secret_key": "example"}, "
 
 
 def resolve(**options: Any) -> SmsSourceConfiguration:
-    """The configuration with these options, as they are given in code."""
+    """Return the configuration with these options, as they are given in code."""
     return resolve_configuration(
         SmsSourceConfiguration(), sections=SECTIONS, explicit_value={**GIVEN, **options}
     )
 
 
 def message_of(**options: Any) -> str:
-    """What a person is told of options that can't be right."""
+    """Return what a person is told of options that can't be right."""
     with pytest.raises(Exception) as caught:  # noqa: PT011 - dlt's or ours: what is told of it counts
         resolve(**options)
     message, status = explain(caught.value)

@@ -39,12 +39,12 @@ NO_SERVER = "http://127.0.0.1:9"
 
 @dlt.source(name="sms_source", section="sms_source")
 def injected(credentials: TencentCloudCredentials = dlt.secrets.value) -> Any:
-    """A source that hands out the credentials which dlt gave it."""
+    """Return a source that hands out the credentials which dlt gave it."""
     return dlt.resource([credentials], name="credentials")
 
 
 def resolve(explicit: Any = dlt.secrets.value) -> TencentCloudCredentials:
-    """What a source's function gets for its argument `credentials`."""
+    """Return what a source's function gets for its argument `credentials`."""
     (credentials,) = injected(explicit)
     assert isinstance(credentials, TencentCloudCredentials)
     return credentials
@@ -52,7 +52,7 @@ def resolve(explicit: Any = dlt.secrets.value) -> TencentCloudCredentials:
 
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty home and project, without a network and without the developer's own credentials."""
+    """Provide an empty home and project, without a network and without the developer's own credentials."""
     for name in ("SECRET_ID", "SECRET_KEY", "TOKEN"):
         monkeypatch.delenv(TENCENT + name, raising=False)
         monkeypatch.delenv(PREFIX + name, raising=False)
@@ -64,7 +64,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def reach_metadata_by(proxy: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Puts a server of the test in the place of a CVM's metadata service."""
+    """Put a server of the test in the place of a CVM's metadata service."""
     monkeypatch.delenv("no_proxy", raising=False)
     monkeypatch.delenv("NO_PROXY", raising=False)
     monkeypatch.setenv("http_proxy", proxy)
@@ -72,27 +72,27 @@ def reach_metadata_by(proxy: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def configure(monkeypatch: pytest.MonkeyPatch, prefix: str = PREFIX, **values: str) -> None:
-    """Sets variables of dlt's configuration, or of Tencent Cloud's tools."""
+    """Set variables of dlt's configuration, or of Tencent Cloud's tools."""
     for name, value in values.items():
         monkeypatch.setenv(prefix + name.upper(), value)
 
 
 def write_secrets(project: Path, **values: str) -> None:
-    """A project's own secrets.toml."""
+    """Write a project's own secrets.toml."""
     lines = "".join(f'{name} = "{value}"\n' for name, value in values.items())
     (project / ".dlt").mkdir(exist_ok=True)
     (project / ".dlt" / "secrets.toml").write_text(f"[sources.sms_source.credentials]\n{lines}")
 
 
 def write_profile(home: Path, text: str) -> None:
-    """The profile file of Tencent Cloud's tools, in a home folder."""
+    """Write the profile file of Tencent Cloud's tools, in a home folder."""
     (home / ".tencentcloud").mkdir()
     (home / ".tencentcloud" / "credentials").write_text(text, encoding="utf-8")
 
 
 @pytest.fixture
 def read_anew(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Makes dlt read the files of its configuration as a new process would."""
+    """Make dlt read the files of its configuration as a new process would."""
     run = Container()[PluggableRunContext]
 
     def read() -> None:
@@ -278,12 +278,12 @@ class Metadata(BaseHTTPRequestHandler):
         self.wfile.write(answer)
 
     def log_message(self, *_: Any) -> None:
-        """Keeps quiet."""
+        """Keep quiet."""
 
 
 @pytest.fixture
 def metadata() -> Iterator[type[Metadata]]:
-    """A metadata service on this machine, which the SDK reaches as its HTTP proxy."""
+    """Provide a metadata service on this machine, which the SDK reaches as its HTTP proxy."""
 
     class Handler(Metadata):
         count = 0
@@ -297,7 +297,7 @@ def metadata() -> Iterator[type[Metadata]]:
 
 @pytest.fixture
 def silence() -> Iterator[str]:
-    """A server that accepts connections and never answers."""
+    """Provide a server that accepts connections and never answers."""
     with ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as server:
         yield f"http://127.0.0.1:{server.server_port}"
 
@@ -306,7 +306,7 @@ class RotatingRole(STSAssumeRoleCredential):  # type: ignore[misc]
     """The SDK's STS credential, with a local mint in place of the network."""
 
     def __init__(self) -> None:
-        """Starts with nothing minted."""
+        """Start with nothing minted."""
         super().__init__("long-id", "long-key", "arn", "session")
         self.minted = 0
         self.broken = False

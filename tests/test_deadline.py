@@ -51,7 +51,7 @@ def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def failed_pull(endpoint: str, *, timeout: float = 0.5) -> PullError:
-    """The error of a pull that fails."""
+    """Return the error of a pull that fails."""
     keys = TencentCloudCredentials()
     keys.update({"secret_id": "AKIDexample", "secret_key": "example"})
     keys.resolve()
@@ -124,7 +124,7 @@ def test_a_handshake_that_drips_executed_nothing() -> None:
 
 @pytest.fixture
 def tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ssl.SSLContext:
-    """A certificate for 127.0.0.1 that the client trusts."""
+    """Provide a certificate for 127.0.0.1 that the client trusts."""
     if not (openssl := shutil.which("openssl")):
         pytest.skip("no openssl to make a certificate with")
     key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
@@ -194,7 +194,7 @@ def test_a_name_that_is_not_resolved_in_time_executed_nothing(monkeypatch: pytes
 
 @pytest.fixture
 def deaf() -> Iterator[int]:
-    """The port of a listener that lets nobody in: its backlog is full."""
+    """Provide the port of a listener that lets nobody in: its backlog is full."""
     with ExitStack() as stack:
         listener = stack.enter_context(closing(socket.socket()))
         listener.bind(("127.0.0.1", 0))
@@ -231,13 +231,13 @@ def test_all_addresses_together_take_no_longer_than_the_deadline(
 
 
 def answer_and_close(answer: bytes, connection: socket.socket, over: threading.Event) -> None:
-    """A server's or proxy's whole conversation."""
+    """Hold a server's or proxy's whole conversation."""
     read_request(connection)
     connection.sendall(answer)
 
 
 def drip_after_request(connection: socket.socket, over: threading.Event) -> None:
-    """A proxy that never comes to the end of its first line."""
+    """Be a proxy that never comes to the end of its first line."""
     read_request(connection)
     drip(connection, over, b"a")
 

@@ -29,7 +29,7 @@ KEEPS_NOTHING = ("dummy",)
 
 
 def new_source(table_format: Any = None, **arguments: Any) -> DltSource:
-    """The source, as `pipeline.run(sms_source(), table_format=...)` has it."""
+    """Return the source, as `pipeline.run(sms_source(), table_format=...)` has it."""
     credentials: Any = {"secret_id": "AKIDx", "secret_key": "x"}
     source = sms_source(sms_sdk_app_ids=APP, credentials=credentials, **arguments)
     for name in destinations.TABLES:
@@ -38,7 +38,7 @@ def new_source(table_format: Any = None, **arguments: Any) -> DltSource:
 
 
 def new_destination(name: str) -> Any:
-    """A destination of dlt by its name, without configuration."""
+    """Return a destination of dlt by its name, without configuration."""
     if name == "destination":
         return dlt.destinations.destination(lambda items, table: None, name="sink")
     return getattr(dlt.destinations, name)()
@@ -47,7 +47,7 @@ def new_destination(name: str) -> Any:
 def decide(
     destination: Any, table_format: str | None = None, accepted: str | None = None
 ) -> destinations.Destination:
-    """What the source would do for the destination."""
+    """Return what the source would do for the destination."""
     return destinations.for_source(
         new_source(table_format), destination, destination.capabilities(), allow_duplicates_in=accepted
     )

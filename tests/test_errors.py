@@ -134,7 +134,7 @@ CONFIGURATION_CODES = {
 
 
 def documented_kind(code: str) -> type[PullError]:
-    """The rule in words: what is neither known as not executed nor in doubt is refused."""
+    """Return the rule in words: what is neither known as not executed nor in doubt is refused."""
     family = code.partition(".")[0]
     if family == "RequestLimitExceeded" or code in {
         "AuthFailure.SignatureExpire",

@@ -62,7 +62,7 @@ def impatient(configured: SimulatorProcess, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def enqueue(simulator: SimulatorProcess, count: int) -> None:
-    """Puts numbered replies into the queue."""
+    """Put numbered replies into the queue."""
     simulator.enqueue(APP, [a_reply(f"{n:05d}") for n in range(count)])
 
 
@@ -203,7 +203,7 @@ def fail_from(
     error: int,
     counts: Callable[..., bool] = lambda *_: True,
 ) -> None:
-    """A function of the operating system fails from one call on, as a broken disk makes it fail."""
+    """Have a function of the operating system fail from one call on, as a broken disk makes it fail."""
     original: Callable[..., Any] = getattr(os, function)
     calls = Counter[str]()
 
@@ -324,7 +324,7 @@ IN_NAMESPACE = ["unshare", "--mount", *([] if os.geteuid() == 0 else ["--map-roo
 
 
 def mounting(script: str) -> "subprocess.CompletedProcess[str]":
-    """Runs a shell script where it may mount; skips the test where that can't be had."""
+    """Run a shell script where it may mount; skip the test where that can't be had."""
     if not shutil.which("unshare"):
         pytest.skip("there is no unshare here")
     probe = subprocess.run(

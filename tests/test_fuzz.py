@@ -89,7 +89,7 @@ def encoded(value: Any, *, escaped: bool = True) -> bytes:
 
 @st.composite
 def odd_object(draw: st.DrawFn) -> bytes:
-    """An object with hostile names, some of them twice, and odd values."""
+    """Return an object with hostile names, some of them twice, and odd values."""
     members = draw(st.lists(st.tuples(hostile_name, odd_value), max_size=6))
     escaped = draw(st.booleans())
     parts = [
@@ -100,7 +100,7 @@ def odd_object(draw: st.DrawFn) -> bytes:
 
 @st.composite
 def odd_reply(draw: st.DrawFn) -> bytes:
-    """A reply of which a field or two are odd or gone, or to which some were added."""
+    """Return a reply of which a field or two are odd or gone, or to which some were added."""
     record: dict[str, Any] = a_reply(draw(odd_text))
     for name in draw(st.lists(st.sampled_from(list(record)), max_size=2)):
         record[name] = draw(odd_value)
@@ -136,7 +136,7 @@ a_bad_record = st.one_of(
 
 @st.composite
 def records_with_good_ones(draw: st.DrawFn) -> list[bytes]:
-    """Records of one answer; the good ones bear a mark in what the person wrote."""
+    """Return records of one answer; the good ones bear a mark in what the person wrote."""
     bad = draw(st.lists(a_bad_record, min_size=1, max_size=6))
     records = [MARK.sub(b"mark", record) for record in bad]
     for number in range(draw(st.integers(1, 4))):
@@ -155,7 +155,7 @@ an_edit = st.tuples(
 
 @st.composite
 def a_broken_body(draw: st.DrawFn) -> bytes:
-    """An answer in whose records some bytes were cut out and others put in, brackets and quotes above all."""
+    """Return an answer in whose records some bytes were cut out and others, mostly brackets, put in."""
     text = b", ".join(draw(records_with_good_ones()))
     for place, length, instead in draw(st.lists(an_edit, min_size=1, max_size=4)):
         start = round(place * len(text))
@@ -193,7 +193,7 @@ class Way(NamedTuple):
     journal: Journal
 
     def walk(self, body: bytes) -> End:
-        """Reads, journals, reads again and makes tables of an answer, and holds them against each other."""
+        """Read, journal, read again and make tables of an answer, and hold them against each other."""
         drain = self.journal.open_drain()
         intent = drain.intend("replies", APP, "ap-guangzhou", 100)
         try:
@@ -221,7 +221,7 @@ class Way(NamedTuple):
 
 
 def check(pull: Pull, tables: Tables) -> None:
-    """What holds for the rows of any answer."""
+    """Check what holds for the rows of any answer."""
     for table in tables.by_name().values():
         table.validate(full=True)
     replies = tables.records["replies"]
@@ -240,18 +240,18 @@ def check(pull: Pull, tables: Tables) -> None:
 
 @pytest.fixture
 def way(tmp_path: Path) -> Iterator[Way]:
-    """The way of an answer."""
+    """Provide the way of an answer."""
     with Journal(str(tmp_path / "journal")) as journal:
         yield Way(journal)
 
 
 def good_ones(records: list[bytes]) -> dict[int, str]:
-    """The good records of an answer as they must be loaded."""
+    """Return the good records of an answer as they must be loaded."""
     return {n: record[mark.start() : mark.end()].decode() for n, record, mark in marks(records)}
 
 
 def marks(records: list[bytes]) -> Iterator[tuple[int, bytes, re.Match[bytes]]]:
-    """The good records with their positions and marks."""
+    """Yield the good records with their positions and marks."""
     for number, record in enumerate(records):
         if mark := MARK.search(record):
             yield number, record, mark

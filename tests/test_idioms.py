@@ -32,7 +32,7 @@ def server() -> Iterator[SimulatorProcess]:
 
 @pytest.fixture
 def app_id(server: SimulatorProcess, monkeypatch: pytest.MonkeyPatch) -> str:
-    """An application with replies that wait and a record that does not fit, some more than a table holds."""
+    """Provide an application with more replies than a table holds, and a record that does not fit."""
     app_id = str(next(NUMBERS))
     monkeypatch.setattr(settings, "TABLE_RECORDS", 100)
     for name, value in {

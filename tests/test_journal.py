@@ -22,13 +22,13 @@ from tests.helpers.journals import BODY, WEEK, files, intend, keep_answer, read_
 
 @pytest.fixture
 def journal(tmp_path: Path) -> Journal:
-    """An empty journal."""
+    """Provide an empty journal."""
     return Journal(str(tmp_path / "journal"))
 
 
 @pytest.fixture
 def entered(journal: Journal) -> Iterator[Journal]:
-    """An empty journal, which this process holds."""
+    """Provide an empty journal, which this process holds."""
     with journal:
         yield journal
 

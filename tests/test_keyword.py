@@ -22,13 +22,13 @@ TEXTS = st.none() | st.text(CHARACTERS, max_size=60) | st.text(ODD, max_size=200
 
 
 def one(text: str | None) -> str | None:
-    """The keyword of a text."""
+    """Return the keyword of a text."""
     result: list[str | None] = keywords(pa.array([text], pa.string())).to_pylist()
     return result[0]
 
 
 def in_plain_python(text: str | None) -> str | None:
-    """The definition, a letter at a time."""
+    """Return the definition, a letter at a time."""
     normal = unicodedata.normalize("NFKC", text or "").replace("ß", "SS")
     upper = "".join(c.upper() if len(c.upper()) == 1 else c for c in normal)
     kept = "".join(c for c in upper if c.isalnum())

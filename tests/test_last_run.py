@@ -11,7 +11,7 @@ from sms_source.loading import last_run
 
 
 def options_in(folder: Path, **given: Any) -> SmsSourceConfiguration:
-    """What a job that runs in a folder resolves."""
+    """Return what a job that runs in a folder resolves."""
     options = SmsSourceConfiguration(sms_sdk_app_ids=["1400006666"], **given)
     options.journal_url = given.get("journal_url", str(folder / "sms_journal"))
     return options

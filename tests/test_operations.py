@@ -17,7 +17,7 @@ PAGE = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
 
 
 def blocks(language: str) -> list[str]:
-    """The page's blocks of a language."""
+    """Return the page's blocks of a language."""
     return re.findall(rf"^```{language}\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
 
 

@@ -26,7 +26,7 @@ def objects(text: str) -> Objects:
 
 
 def run_job(*arguments: str) -> tuple[int, Objects, Objects]:
-    """Runs the main job; returns its exit status, and the objects that it printed and logged."""
+    """Run the main job; return its exit status, and the objects that it printed and logged."""
     process = start_job("--log-format", "json", *arguments)
     out, err = process.communicate(timeout=60)
     return process.returncode, objects(out), objects(err)

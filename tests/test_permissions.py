@@ -20,7 +20,7 @@ COMMANDS = {"job": [str(MAIN_JOB)], "load()": ["-c", FROM_PYTHON]}
 
 @pytest.fixture
 def parents(own_folders: Path) -> set[Path]:
-    """The folders that the test has made."""
+    """Provide the folders that the test has made."""
     return {own_folders}
 
 

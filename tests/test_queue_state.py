@@ -15,7 +15,7 @@ NEVER, SOON = 1e12, time.monotonic() - 1
 
 @pytest.fixture
 def state() -> QueueState:
-    """A queue that nothing is known of."""
+    """Provide a queue that nothing is known of."""
     return QueueState(Queue(REPLIES, "1400006666", "ap-guangzhou", 100))
 
 

@@ -19,12 +19,12 @@ Capture = pytest.CaptureFixture[str]
 
 
 def text_of(page: str) -> str:
-    """A page of the project."""
+    """Return a page of the project."""
     return (ROOT / page).read_text(encoding="utf-8")
 
 
 def blocks(page: str, language: str) -> list[str]:
-    """A page's blocks of a language."""
+    """Return a page's blocks of a language."""
     return re.findall(rf"^ *```{language}\n(.*?)^ *```", text_of(page), re.DOTALL | re.MULTILINE)
 
 

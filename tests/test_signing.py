@@ -25,14 +25,14 @@ def signed(
     token: str | None = None,
     headers: dict[str, str] | None = None,
 ) -> requests.PreparedRequest:
-    """A request as `requests` would send it, signed at a fixed time."""
+    """Return a request as `requests` would send it, signed at a fixed time."""
     auth = TC3Auth(lambda: (SECRET_ID, SECRET_KEY, token), clock=lambda: 1620734188.9)
     headers = {"Content-Type": "application/json"} | (headers or {})
     return requests.Request("POST", url, data=body, headers=headers, auth=auth).prepare()
 
 
 def signature(request: requests.PreparedRequest) -> str:
-    """The hexadecimal end of the Authorization header."""
+    """Return the hexadecimal end of the Authorization header."""
     return request.headers["Authorization"].rpartition("Signature=")[2]
 
 
@@ -180,7 +180,7 @@ def test_request_without_content_type_is_refused() -> None:
 
 
 def chunks() -> Iterator[bytes]:
-    """A body that is only known as it is sent."""
+    """Yield a body that is only known as it is sent."""
     yield b"{}"
 
 

@@ -73,7 +73,7 @@ class TestDemoReceipts:
 
 @pytest.fixture(scope="module")
 def story() -> Story:
-    """The story as one demo tells it."""
+    """Provide the story as one demo tells it."""
     return demo_story(NOW, seed=1)
 
 

@@ -21,7 +21,7 @@ def spill(tmp_path: Path) -> Spill:
 
 @pytest.fixture
 def storage(tmp_path: Path) -> LocalStorage:
-    """The journal's storage, which takes files again."""
+    """Provide the journal's storage, which takes files again."""
     return LocalStorage(tmp_path / "journal")
 
 

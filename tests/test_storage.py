@@ -12,7 +12,7 @@ from sms_source.journal.local_storage import LocalStorage
 
 @pytest.fixture
 def storage(tmp_path: Path) -> LocalStorage:
-    """An empty place."""
+    """Provide an empty place."""
     return LocalStorage(tmp_path / "journal")
 
 

@@ -20,7 +20,7 @@ AT = datetime(2026, 1, 1, tzinfo=timezone.utc)
 
 
 def a_pull(records: list[Any] | bytes, number: int = 1, request_id: str | None = "r1", **fields: Any) -> Pull:
-    """A pull that was answered with these records."""
+    """Return a pull that was answered with these records."""
     encoded = records if isinstance(records, bytes) else orjson.dumps(records)
     body = b'{"Response": {"PullSmsReplyStatusSet": ' + encoded + b"}}"
     return Pull(
@@ -39,12 +39,12 @@ def a_pull(records: list[Any] | bytes, number: int = 1, request_id: str | None =
 
 
 def tables(*pulls: Pull, new_columns: dict[str, set[str]] | None = None) -> Tables:
-    """The tables of some pulls."""
+    """Return the tables of some pulls."""
     return to_tables(pulls, [REPLIES], {} if new_columns is None else new_columns)
 
 
 def replies(result: Tables) -> pa.Table:
-    """The table of replies."""
+    """Return the table of replies."""
     return result.records["replies"]
 
 
@@ -242,7 +242,7 @@ def test_a_broken_answer_s_record_that_is_no_utf_8_is_set_aside_with_its_bytes_e
 
 
 def a_receipt(**fields: Any) -> dict[str, Any]:
-    """A receipt as the API hands it out."""
+    """Return a receipt as the API hands it out."""
     return {
         "UserReceiveTime": 1_620_734_188,
         "CountryCode": "86",

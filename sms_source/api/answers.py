@@ -50,7 +50,7 @@ class NotAnAnswerError(ValueError):
 
 
 def parse_answer(feed: Feed, body: bytes) -> Answer:
-    """Reads an answer's body as it came over the wire (UTF-8 JSON).
+    """Read an answer's body as it came over the wire (UTF-8 JSON).
 
     An empty set may be `[]`, `null` or absent: all mean that no record was waiting.
 
@@ -84,7 +84,7 @@ def parse_answer(feed: Feed, body: bytes) -> Answer:
 
 
 def record_texts(feed: Feed, body: bytes) -> list[str]:
-    """The text of each record of an answer, as it came; bytes that are no UTF-8 are escaped.
+    """Return the text of each record of an answer, as it came; bytes that are no UTF-8 are escaped.
 
     Raises:
         NotAnAnswerError: as `parse_answer`.
@@ -96,7 +96,7 @@ def record_texts(feed: Feed, body: bytes) -> list[str]:
 
 
 def whole_records(feed: Feed, body: bytes) -> Answer:
-    """What is whole in a body that broke off, or that is no answer for another reason; never raises.
+    """Return what is whole in a body that broke off, or that is no answer for another reason; never raises.
 
     The records are those that `parse_answer` would read at the beginning of the whole body, each at its
     position. The RequestId is None unless it came whole; there is no error.
@@ -109,7 +109,7 @@ def whole_records(feed: Feed, body: bytes) -> Answer:
 
 
 def whole_texts(feed: Feed, body: bytes) -> list[str]:
-    """The text of each of the `whole_records` of a body, as it came; bytes that are no UTF-8 are escaped."""
+    """Return the text of each of the `whole_records` of a body; escape bytes that are no UTF-8."""
     return [as_it_came(text) for text in begun_records(feed, body).whole]
 
 
@@ -143,7 +143,7 @@ def begun_records(feed: Feed, body: bytes) -> Begun:
 
 
 def element_texts(text: str) -> list[str]:
-    """The text of each element of a JSON array.
+    """Return the text of each element of a JSON array.
 
     Raises:
         NotAnAnswerError: its brackets do not pair.
@@ -152,17 +152,17 @@ def element_texts(text: str) -> list[str]:
 
 
 def decode_body(body: bytes) -> str:
-    """The text of a body; bytes that are no UTF-8 are in it as lone surrogates."""
+    """Return the text of a body; bytes that are no UTF-8 are in it as lone surrogates."""
     return body.decode("utf-8", "surrogateescape").removeprefix("\ufeff")
 
 
 def as_it_came(text: str) -> str:
-    """A text of a body in valid Unicode; bytes that are no UTF-8 are escaped."""
+    """Return a text of a body in valid Unicode; bytes that are no UTF-8 are escaped."""
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def _parse_by_brackets(feed: Feed, text: str) -> Any:
-    """The document, with each record of the set parsed by itself."""
+    """Return the document, with each record of the set parsed by itself."""
     outer = dict(_members(text, _skip_space(text, 0), len(text)))
     if "Response" not in outer:
         return {}
@@ -185,7 +185,7 @@ def _parse_value(text: str) -> Any:
 
 
 def parse_record(text: str) -> Any:
-    """The record that a text is; an `Unreadable` when it is no JSON."""
+    """Return the record that a text is; an `Unreadable` when it is no JSON."""
     try:
         return orjson.loads(text)  # as `parse_answer` reads a whole body, above all its numbers
     except ValueError:
@@ -207,7 +207,7 @@ def _members(text: str, start: int, end: int) -> Iterator[tuple[str, tuple[int, 
 
 
 def _begun_members(text: str, start: int, end: int) -> dict[str, tuple[int, int]]:
-    """The same of an object that may break off: the last value's span then ends with the text."""
+    """Return the same of an object that may break off: the last value's span then ends with the text."""
     members = {}
     if text[start : start + 1] == "{":
         for i, j in _elements(text, start, end, is_cut=True):

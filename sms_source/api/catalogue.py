@@ -202,7 +202,7 @@ package's own (`Client.…`, for failures on the way)."""
 
 
 def meaning_of(code: str) -> Failure:
-    """What `code` means: its own entry, else that of its family (before the dot), else refused."""
+    """Return what `code` means: its own entry, else that of its family (before the dot), else refused."""
     family, _, _ = code.partition(".")
     return CATALOGUE.get(code) or CATALOGUE.get(family) or _UNKNOWN
 
@@ -210,6 +210,6 @@ def meaning_of(code: str) -> Failure:
 def error_for(
     code: str, message: str, request_id: str | None = None, *, action: str = "this action"
 ) -> PullError:
-    """The error to raise for `code`, of the right kind; what the peer said is cleaned in it."""
+    """Return the error to raise for `code`, of the right kind; what the peer said is cleaned in it."""
     kind, remedy, is_configuration = meaning_of(code)
     return kind(code, message, request_id, remedy.replace("{action}", action), is_configuration)

@@ -92,7 +92,7 @@ class SmsClient:
 
     @classmethod
     def of(cls, options: SmsSourceConfiguration) -> "SmsClient":
-        """A client with these options."""
+        """Return a client with these options."""
         return cls(
             options.credentials,
             endpoint=options.api_endpoint,
@@ -110,11 +110,11 @@ class SmsClient:
         self.close()
 
     def close(self) -> None:
-        """Closes the connection."""
+        """Close the connection."""
         self._session.close()
 
     def pull(self, feed: Feed, sms_sdk_app_id: str, limit: int) -> RawAnswer:
-        """Takes up to `limit` records (1 to 100) out of the application's queue, for good.
+        """Take up to `limit` records (1 to 100) out of the application's queue, for good.
 
         Raises:
             NotExecutedError: nothing was taken; pulling again is safe.
@@ -244,7 +244,7 @@ class SmsClient:
 
 
 def _read(response: requests.Response, received: bytearray) -> bool:
-    """Appends the body to `received`, piece by piece as it arrives; what came is there even if it breaks off.
+    """Append the body to `received`, piece by piece as it arrives; what came is there even if it breaks off.
 
     False if there is more than an answer can have: then the rest is left unread. A compressed body is
     unpacked piece by piece, too, so that a small one can't fill the memory.
@@ -258,7 +258,7 @@ def _read(response: requests.Response, received: bytearray) -> bool:
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """The error and all that it wraps: `requests` keeps urllib3's errors as arguments and reasons."""
+    """Yield the error and all that it wraps: `requests` keeps urllib3's errors as arguments and reasons."""
     pending: list[BaseException] = [error]
     seen: set[int] = set()
     while pending:

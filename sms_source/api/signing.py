@@ -21,7 +21,7 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 def canonical_request(host: str, content_type: str, body: bytes) -> str:
-    """The normal form of a POST to `/`, in which both sides write down what is signed."""
+    """Return the normal form of a POST to `/`, in which both sides write down what is signed."""
     return (
         f"POST\n/\n\ncontent-type:{content_type}\nhost:{host}\n\n"
         f"{SIGNED_HEADERS}\n{hashlib.sha256(body).hexdigest()}"
@@ -29,13 +29,13 @@ def canonical_request(host: str, content_type: str, body: bytes) -> str:
 
 
 def credential_scope(timestamp: int, service: str) -> str:
-    """What a signature is good for: the UTC day of `timestamp` (Unix seconds), and one service."""
+    """Return what a signature is good for: the UTC day of `timestamp` (Unix seconds), and one service."""
     day = datetime.fromtimestamp(timestamp, tz=timezone.utc).strftime("%Y-%m-%d")
     return f"{day}/{service}/tc3_request"
 
 
 def sign(canonical: str, *, secret_key: str, timestamp: int, service: str) -> str:
-    """The signature of a canonical request at `timestamp` (Unix seconds), in hexadecimal."""
+    """Return the signature of a canonical request at `timestamp` (Unix seconds), in hexadecimal."""
     scope = credential_scope(timestamp, service)
     digest = hashlib.sha256(canonical.encode()).hexdigest()
     key = f"TC3{secret_key}".encode()
@@ -66,7 +66,7 @@ class TC3Auth(AuthBase):
         self._clock = clock
 
     def __call__(self, request: PreparedRequest) -> PreparedRequest:
-        """Adds `Authorization`, `Host`, `X-TC-Timestamp` and, for temporary keys, `X-TC-Token`.
+        """Add `Authorization`, `Host`, `X-TC-Timestamp` and, for temporary keys, `X-TC-Token`.
 
         Raises:
             ValueError: the request has no `Content-Type`.
@@ -98,7 +98,7 @@ def _hmac(key: bytes, message: str) -> bytes:
 
 
 def _host(request: PreparedRequest) -> str:
-    """The host as the URL has it, with its port unless that is the scheme's own."""
+    """Return the host as the URL has it, with its port unless that is the scheme's own."""
     url = urlsplit(request.url or "")
     name = url.hostname or ""
     host = f"[{name}]" if ":" in name else name
@@ -108,7 +108,7 @@ def _host(request: PreparedRequest) -> str:
 
 
 def _body(request: PreparedRequest) -> bytes:
-    """The bytes that will be sent; a body of text becomes bytes, so that no later layer encodes it anew."""
+    """Return the bytes that will be sent; a text is encoded here, so that no later layer does it anew."""
     if isinstance(request.body, str):
         request.body = request.body.encode()
     if request.body is None:

@@ -108,7 +108,7 @@ class _Connection(HTTPConnection):
     response_class = _Response
 
     def _new_conn(self) -> socket.socket:
-        """Resolves the name and connects; whatever fails is a `NewConnectionError`."""
+        """Resolve the name and connect; whatever fails is a `NewConnectionError`."""
         exchange = CURRENT.get()
         stages = (Stage.PROXY, Stage.PROXY) if self.proxy else (Stage.RESOLVING, Stage.CONNECTING)
         try:
@@ -123,7 +123,7 @@ class _Connection(HTTPConnection):
         return sock
 
     def _connect_to_any(self, addresses: list[Any], exchange: Exchange) -> socket.socket:
-        """The first address that lets us in; each may take its share of what is left."""
+        """Return the first address that lets us in; each may take its share of what is left."""
         for count, (family, kind, protocol, _, address) in zip(
             range(len(addresses), 0, -1), addresses, strict=True
         ):
@@ -150,7 +150,7 @@ class _Connection(HTTPConnection):
         self.sock.settimeout(exchange.left())
 
     def endheaders(self, *args: Any, **kwargs: Any) -> None:
-        """The last moment at which it is certain that nothing was sent."""
+        """Note the last moment at which it is certain that nothing was sent."""
         if self.sock is None:
             self.connect()
         exchange = CURRENT.get()
@@ -178,12 +178,12 @@ class DeadlineAdapter(HTTPAdapter):
     """
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        """Connections of our own."""
+        """Make connections of our own."""
         super().init_poolmanager(*args, **kwargs)
         _keep_to_the_exchange(self.poolmanager)
 
     def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
-        """Connections of our own through a proxy, too; one of SOCKS has its own, without a deadline."""
+        """Return connections of our own for a proxy, too; one of SOCKS has its own, without a deadline."""
         if proxy.lower().startswith("socks"):
             raise InvalidSchema("a SOCKS proxy can't be used")
         manager = super().proxy_manager_for(proxy, **kwargs)
@@ -196,7 +196,7 @@ def _keep_to_the_exchange(manager: PoolManager) -> None:
 
 
 def _resolve(host: str, port: int, seconds: float) -> list[Any]:
-    """The addresses of a host; raises `NotDoneError` (of `concurrent.futures`) when it takes longer."""
+    """Return the addresses of a host; raise `NotDoneError` (of `concurrent.futures`) when it takes longer."""
 
     def ask(flags: int) -> list[Any]:
         return socket.getaddrinfo(host, port, allowed_gai_family(), socket.SOCK_STREAM, 0, flags)

@@ -29,7 +29,7 @@ WRONG_CONFIGURATION = 2
 
 
 def explain(error: BaseException, *, whereabouts: str = "") -> tuple[str, int]:
-    """A message of what is wrong, where, and what to do; and the exit status of the main job.
+    """Return a message of what is wrong, where, and what to do; and the exit status of the main job.
 
     Exit status 2 means that only a change of the configuration or of the account can help: a scheduler need
     not try again. Never holds a secret, nor a person's number.
@@ -71,7 +71,7 @@ def _failure(causes: list[BaseException]) -> str:
 
 
 def code_of(error: BaseException) -> str:
-    """What a program can tell errors apart by: the code of a pull's error, or else the error's class."""
+    """Return what a program can tell errors apart by: the code of a pull's error, or the error's class."""
     causes = list(_causes(error))
     for cause in causes:
         if isinstance(cause, PullError):
@@ -82,7 +82,7 @@ def code_of(error: BaseException) -> str:
 
 
 def _configuration(error: BaseException) -> str:
-    """What is wrong with dlt's configuration, or with what is installed for it."""
+    """Return what is wrong with dlt's configuration, or with what is installed for it."""
     if isinstance(error, ConfigFieldMissingException):
         return _missing(error)
     if isinstance(error, ConfigValueCannotBeCoercedException):
@@ -143,7 +143,7 @@ def _not_toml(error: TomlProviderReadException) -> str:
 
 
 def _line_of(error: ParseError, text: str) -> int:
-    """The line that is wrong. Of a name that is there twice, tomlkit tells only where its section ends."""
+    """Return the line that is wrong. Of a name that is there twice, tomlkit tells where its section ends."""
     lines = text.splitlines(keepends=True)
     for number in range(1, len(lines) + 1):
         try:
@@ -159,7 +159,7 @@ def _first_line(error: BaseException) -> str:
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """The error and what led to it, the outermost first."""
+    """Yield the error and what led to it, the outermost first."""
     seen: set[int] = set()
     current: BaseException | None = error
     while current is not None and id(current) not in seen:

@@ -34,25 +34,25 @@ class Output(Protocol):
     def __init__(self, *, verbose: bool) -> None: ...
 
     def begin(self) -> None:
-        """Sets up `logging`."""
+        """Set up `logging`."""
 
     def notice(self, text: str) -> None:
         """Something told from a signal handler."""
 
     def checked(self, what: str, detail: str) -> None:
-        """A part of --check that holds."""
+        """Tell of a part of --check that holds."""
 
     def no_record_taken(self) -> None:
         """All parts of --check hold."""
 
     def summary(self, summary: Summary) -> None:
-        """What a run did."""
+        """Tell what a run did."""
 
     def recovered(self, summary: "RecoverySummary") -> None:
-        """What a recovery did."""
+        """Tell what a recovery did."""
 
     def round(self, summary: Summary) -> None:
-        """What a round of --follow did."""
+        """Tell what a round of --follow did."""
 
     def end(self) -> None:
         """There are no more rounds."""
@@ -61,7 +61,7 @@ class Output(Protocol):
         """Where the rows are."""
 
     def error(self, error: Exception) -> int:
-        """What ended the job; returns its exit status."""
+        """Return what ended the job; returns its exit status."""
 
 
 class TextOutput:
@@ -71,16 +71,16 @@ class TextOutput:
         self._verbose = verbose
 
     def begin(self) -> None:
-        """A line for each, as it is."""
+        """Write a line for each, as it is."""
         logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
         _set_levels(verbose=self._verbose)
 
     def notice(self, text: str) -> None:
-        """A line past Python's buffers, which the signal may have interrupted."""
+        """Write a line past Python's buffers, which the signal may have interrupted."""
         os.write(2, f"{text}\n".encode())
 
     def checked(self, what: str, detail: str) -> None:
-        """A line for each."""
+        """Print a line for each."""
         print(f"ok  {what:13}  {detail}")
 
     def no_record_taken(self) -> None:
@@ -88,15 +88,15 @@ class TextOutput:
         print(NO_RECORD_TAKEN)
 
     def summary(self, summary: Summary) -> None:
-        """Some lines."""
+        """Print some lines."""
         print(*summary.lines(), sep="\n", flush=True)
 
     def recovered(self, summary: "RecoverySummary") -> None:
-        """Some lines."""
+        """Print some lines."""
         print(*summary.lines(), sep="\n", flush=True)
 
     def round(self, summary: Summary) -> None:
-        """Some lines, with the time; nothing when there was nothing to load."""
+        """Print some lines, with the time; nothing when there was nothing to load."""
         if summary.is_notable:
             print(f"{datetime.now(timezone.utc):%Y-%m-%d %H:%M:%S} UTC ", end="")
             self.summary(summary)
@@ -105,7 +105,7 @@ class TextOutput:
         """Nothing."""
 
     def where(self, summary: Summary) -> None:
-        """A command that shows the newest rows, where there is one."""
+        """Print a command that shows the newest rows, where there is one."""
         _print_where(summary)
 
     def error(self, error: Exception) -> int:
@@ -125,7 +125,7 @@ class JsonOutput:
         self._untold: Summary | None = None
 
     def begin(self) -> None:
-        """An object for each, those of dlt, of other libraries and of Python's warnings too."""
+        """Write an object for each, those of dlt, of other libraries and of Python's warnings too."""
         handler = _JsonHandler()
         logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
         logging.captureWarnings(capture=True)
@@ -134,27 +134,27 @@ class JsonOutput:
         _set_levels(verbose=self._verbose)
 
     def notice(self, text: str) -> None:
-        """An event past Python's buffers, which the signal may have interrupted."""
+        """Write an event past Python's buffers, which the signal may have interrupted."""
         os.write(2, f"{_event('info', logger.name, text)}\n".encode())
 
     def checked(self, what: str, detail: str) -> None:
-        """An object for each."""
+        """Print an object for each."""
         self._print(event="check", check=what, detail=detail)
 
     def no_record_taken(self) -> None:
-        """The last object."""
+        """Print the last object."""
         self._print(event="checked", detail=NO_RECORD_TAKEN)
 
     def summary(self, summary: Summary) -> None:
-        """The counts."""
+        """Print the counts."""
         self._print(event="summary", **summary.as_dict())
 
     def recovered(self, summary: "RecoverySummary") -> None:
-        """The counts."""
+        """Print the counts."""
         self._print(event="recovery", **summary.as_dict())
 
     def round(self, summary: Summary) -> None:
-        """The counts since the line before: when there was something to tell, and as a heartbeat."""
+        """Print the counts since the line before: when there was something to tell, and as a heartbeat."""
         if self._untold:
             summary = summary.after(self._untold)
         self._untold = summary
@@ -162,7 +162,7 @@ class JsonOutput:
             self.end()
 
     def end(self) -> None:
-        """The counts of the rounds that were not told."""
+        """Print the counts of the rounds that were not told."""
         if self._untold:
             self.summary(self._untold)
             self._untold = None
@@ -171,7 +171,7 @@ class JsonOutput:
         """Nothing: the summary names destination and dataset."""
 
     def error(self, error: Exception) -> int:
-        """The same message as in text, with its code and the exit status."""
+        """Return the same message as in text, with its code and the exit status."""
         message, status = explain(error, whereabouts=getattr(error, "whereabouts", ""))
         fields = {"error": code_of(error), "exit_status": status}
         logger.error(message, extra={"fields": fields}, exc_info=error if self._verbose else None)
@@ -185,7 +185,7 @@ class _JsonHandler(logging.StreamHandler):  # type: ignore[type-arg]  # a type a
     """Formats by itself, as dlt gives the handler of its logger a formatter of its own."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """The record as one JSON object."""
+        """Return the record as one JSON object."""
         fields: dict[str, Any] = dict(getattr(record, "fields", {}))
         if record.exc_info:
             fields["traceback"] = "".join(traceback.format_exception(*record.exc_info))
@@ -237,5 +237,5 @@ def _print_where(summary: Summary) -> None:
 
 
 def _short(path: Path) -> Path:
-    """The path as it is typed from here."""
+    """Return the path as it is typed from here."""
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path

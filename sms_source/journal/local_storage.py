@@ -70,7 +70,7 @@ class LocalStorage:
         self._lock.release()
 
     def check_held(self) -> None:
-        """A process keeps its lock for as long as it lives, paused or not."""
+        """Do nothing: a process keeps its lock for as long as it lives, paused or not."""
 
     def reserve(self, path: str, size: int) -> LocalReservation:
         target = f"{self.url}/{path}"

@@ -62,7 +62,7 @@ def _feed_resource(feed: Feed) -> DltResource:
 
 @dlt.transformer(name=PULLS, primary_key="pull_id", write_disposition="merge", columns=_columns(PULLS))
 def pulls(tables: Tables) -> Iterator[pa.Table]:
-    """The ledger: each pull that handed out records, or whose outcome is unknown."""
+    """Yield the ledger: each pull that handed out records, or whose outcome is unknown."""
     yield from _rows(tables, PULLS)
 
 
@@ -70,7 +70,7 @@ def pulls(tables: Tables) -> Iterator[pa.Table]:
     name=REJECTED, primary_key=("pull_id", "position"), write_disposition="merge", columns=_columns(REJECTED)
 )
 def rejected_records(tables: Tables) -> Iterator[pa.Table]:
-    """Records that do not fit, verbatim, with the reason."""
+    """Yield records that do not fit, verbatim, with the reason."""
     yield from _rows(tables, REJECTED)
 
 
@@ -79,7 +79,7 @@ def resources_of(tables: Callable[[], Iterator[Tables]]) -> list[DltResource]:
 
     @dlt.resource(name=DRAIN, selected=False)
     def drain() -> Iterator[Tables]:
-        """The rows of one extraction, before they part into tables."""
+        """Yield the rows of one extraction, before they part into tables."""
         yield from tables()
 
     # A feed's resource is made anew: its cursor keeps the pipe that it ran in last, and the journal with it.

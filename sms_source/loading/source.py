@@ -53,7 +53,7 @@ def sms_source(
     allow_duplicates_in: str | None = None,
     report: DrainReport | None = None,
 ) -> Iterable[DltResource]:
-    """Records of one or more applications: one load package a call.
+    """Return records of one or more applications: one load package a call.
 
     Beside `load()`, this promises less: each record is in the destination once, also after a kill, if a later
     run of this pipeline succeeds. What an earlier run left pending has to be loaded, or emptied with

@@ -42,7 +42,7 @@ class Summary:
         self.new_rows = {name: count - before.get(name, 0) for name, count in rows.items()}
 
     def total(self, name: str) -> int:
-        """A count of the reports, added up."""
+        """Return a count of the reports, added up."""
         values = (getattr(report, name) for report in self.reports)
         return sum(value if isinstance(value, int) else value.total() for value in values)
 
@@ -89,16 +89,16 @@ class Summary:
         return bool(self.total("pulls") or self.total("pushed"))
 
     def after(self, earlier: "Summary") -> "Summary":
-        """This run and an earlier one as one."""
+        """Return this run and an earlier one as one."""
         return replace(self, reports=[*earlier.reports, *self.reports], started_at=earlier.started_at)
 
     def raise_for_failure(self) -> None:
-        """Raises what ended the drain of an application, if anything did."""
+        """Raise what ended the drain of an application, if anything did."""
         if self.failures:
             raise decisive(self.failures)
 
     def as_dict(self) -> dict[str, Any]:
-        """The summary as JSON can hold it: for a monitor, or the next task of a workflow.
+        """Return the summary as JSON can hold it: for a monitor, or the next task of a workflow.
 
         A run without replies tells the newest one that was ever loaded, so that its age can be watched.
         """
@@ -129,7 +129,7 @@ class Summary:
         }
 
     def lines(self) -> Iterator[str]:
-        """The summary for a person."""
+        """Yield the summary for a person."""
         dataset = self.owner.dataset
         replies = _count(self.total("replies"), "reply", "replies")
         requests = _count(self.total("requests"), "request")

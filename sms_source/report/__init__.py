@@ -128,7 +128,7 @@ def _cell(value: Any) -> str:
 
 
 def _write(output: Path, text: str) -> None:
-    """Writes the whole file or nothing, readable by this user alone whatever the umask."""
+    """Write the whole file or nothing, readable by this user alone whatever the umask."""
     number, draft = tempfile.mkstemp(prefix=f".{output.name}.", suffix=".draft", dir=output.parent)
     try:
         with os.fdopen(number, "w", encoding="utf-8", errors="replace") as file:

@@ -12,7 +12,7 @@ ANSWERS = 8
 
 
 def read_campaigns(warehouse: Warehouse, period: Period) -> Listed:
-    """The campaigns with the most replies, of those with a reply in the period."""
+    """Return the campaigns with the most replies, of those with a reply in the period."""
     return Listed.of(
         warehouse.rows(
             "select *, count(*) over () as total from {campaigns} where last_reply_at >= %s "
@@ -23,7 +23,7 @@ def read_campaigns(warehouse: Warehouse, period: Period) -> Listed:
 
 
 def read_answers(warehouse: Warehouse, campaigns: Listed) -> list[tuple[Row, list[Row]]]:
-    """What people answered in the campaigns that are shown, the most frequent answer first."""
+    """Return what people answered in the campaigns that are shown, the most frequent answer first."""
     rows = warehouse.rows(
         "select * from ("
         "select *, row_number() over (partition by sms_sdk_app_id, sign_name, extend_code "
@@ -45,7 +45,7 @@ def _campaign(row: Row) -> tuple[object, ...]:
 
 
 def read_texts(warehouse: Warehouse, period: Period) -> list[Row]:
-    """What people wrote most in the period, each in its most frequent spelling.
+    """Return what people wrote most in the period, each in its most frequent spelling.
 
     What has the same keyword is the same text: case, spaces and punctuation make no difference.
     """

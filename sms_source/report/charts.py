@@ -116,7 +116,7 @@ def week(counts: Mapping[tuple[int, int], int], weekdays: Sequence[str]) -> Mark
 
 
 def _drawn(chart: Any) -> Markup:
-    """The chart in each of its widths."""
+    """Return the chart in each of its widths."""
     drawings = []
     for name, width in WIDTHS.items():
         specification = {

@@ -40,21 +40,21 @@ class Language:
             self._sentences = json.loads(text)
 
     def gettext(self, sentence: str) -> str:
-        """A sentence of the page, which is given in English, in this language."""
+        """Return a sentence of the page, which is given in English, in this language."""
         return self._sentences[sentence] if self._sentences else sentence
 
     def ngettext(self, one: str, many: str, count: int) -> str:
-        """The same for a sentence that depends on a number. Chinese has no plural."""
+        """Return the same for a sentence that depends on a number. Chinese has no plural."""
         if self._sentences:
             return self._sentences[many]
         return one if count == 1 else many
 
     def number(self, value: float) -> str:
-        """A whole number, with its thousands apart."""
+        """Return a whole number, with its thousands apart."""
         return f"{value:,.0f}"
 
     def share(self, value: float) -> str:
-        """A share of 1 as a percentage: with a decimal below 10, and never 0 % or 100 % of some."""
+        """Return a share of 1 as a percentage: with a decimal below 10, and never 0 % or 100 % of some."""
         percent = value * 100
         if 0 < percent < 0.1:
             return "<0.1%"
@@ -63,11 +63,11 @@ class Language:
         return f"{percent:.1f}%" if 0 < percent < 10 or 90 < percent < 100 else f"{percent:.0f}%"
 
     def weekday(self, number: int, *, short: bool = False) -> str:
-        """The name of a weekday, from 1 for Monday."""
+        """Return the name of a weekday, from 1 for Monday."""
         return (_SHORT_WEEKDAYS if short else _WEEKDAYS)[self.code][number - 1]
 
     def day(self, value: date, *, weekday: bool = False, year: bool = False) -> str:
-        """A date, with its year if that is another one than the page's; a datetime's is that of the zone."""
+        """Return a date, with its year if that is not the page's; a datetime's is that of the zone."""
         if isinstance(value, datetime):
             value = value.astimezone(self._now.tzinfo).date()
         year = year or value.year != self._now.year
@@ -78,11 +78,11 @@ class Language:
         return f"{name} " * weekday + text
 
     def moment(self, value: datetime, *, year: bool = False) -> str:
-        """A date and a time, to the minute."""
+        """Return a date and a time, to the minute."""
         return f"{self.day(value, year=year)} {value.astimezone(self._now.tzinfo):%H:%M}"
 
     def duration(self, seconds: float) -> str:
-        """A length of time, in its largest unit: minutes, hours up to two days, days."""
+        """Return a length of time, in its largest unit: minutes, hours up to two days, days."""
         for unit, one, many in _UNITS:
             if seconds >= unit * (2 if unit > 3_600 else 1):
                 count = round(seconds / unit)

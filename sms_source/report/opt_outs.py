@@ -53,7 +53,7 @@ from opt_outs group by blocked, ahead, day
 
 
 def read_opt_outs(warehouse: Warehouse, period: Period) -> OptOuts:
-    """What `opt_outs` says, and what is still to honour of it."""
+    """Return what `opt_outs` says, and what is still to honour of it."""
     rows = warehouse.rows(_OPT_OUTS, period.now, str(period.zone), PEOPLE, PEOPLE)
     people = [row for row in rows if row["people"] is None]
     groups = [row for row in rows if row["people"] is not None]
@@ -81,7 +81,7 @@ def read_opt_outs(warehouse: Warehouse, period: Period) -> OptOuts:
 
 
 def read_possible_opt_outs(warehouse: Warehouse, period: Period) -> Listed:
-    """The newest replies of the period that read like an opt-out and are none by their keyword."""
+    """Return the newest replies of the period that read like an opt-out and are none by their keyword."""
     return Listed.of(
         warehouse.rows(
             "select possible.*, reply.country_code from ("

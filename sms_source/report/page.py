@@ -56,7 +56,7 @@ class Page:
 
 
 def read(warehouse: Warehouse, period: Period) -> Page:
-    """The figures, each from its view."""
+    """Return the figures, each from its view."""
 
     def has(*names: str) -> bool:
         return not warehouse.lacks(*names)
@@ -84,7 +84,7 @@ def read(warehouse: Warehouse, period: Period) -> Page:
 
 
 def render(page: Page, period: Period, language: Language, *, dataset: str, full_numbers: bool) -> str:
-    """The page, as HTML in one piece."""
+    """Return the page, as HTML in one piece."""
     _ = language.gettext
     environment = Environment(
         loader=PackageLoader("sms_source.report", "."),
@@ -144,12 +144,12 @@ def _charts(page: Page, period: Period, language: Language) -> dict[str, Markup]
 
 
 def _buckets(language: Language) -> list[str]:
-    """The groups of response times, by their upper bound."""
+    """Return the groups of response times, by their upper bound."""
     return [language.gettext(label) for label in BUCKETS.values()]
 
 
 def _busiest_day(replies: Replies, period: Period, language: Language) -> str:
-    """What the chart of days says, in a sentence."""
+    """Return what the chart of days says, in a sentence."""
     if not replies.recent:
         return language.gettext("None came in this period.")
     day, most = max(replies.a_day.items(), key=lambda item: (item[1], item[0]))
@@ -167,6 +167,6 @@ def _busiest_day(replies: Replies, period: Period, language: Language) -> str:
 
 
 def _number(row: Row, *, full_numbers: bool) -> str:
-    """The phone number of a row, masked unless it is to be full."""
+    """Return the phone number of a row, masked unless it is to be full."""
     number = row["phone_number"]
     return str(number) if full_numbers else mask(number, row.get("country_code"))

@@ -47,7 +47,7 @@ def gather(warehouse: Warehouse, queries: Mapping[str, str]) -> dict[str, str]:
 
 
 def _relations(warehouse: Warehouse, parts: int, part: int) -> Callable[[str], str]:
-    """What the views read, for one part of the numbers."""
+    """Return what the views read, for one part of the numbers."""
 
     def relation(name: str) -> str:
         qualified = warehouse.qualified(name)

@@ -17,7 +17,7 @@ _PSEUDONYM_SHOWN = 12
 
 
 def mask(number: str | None, country_code: str | None) -> str:
-    """A phone number with its middle hidden: `+8615291990000` is `+86152****0000`.
+    """Return a phone number with its middle hidden: `+8615291990000` is `+86152****0000`.
 
     At least four digits are hidden, so that of a short number less is shown. What is no number, such as a
     pseudonym, is cut instead.
@@ -46,7 +46,7 @@ class Shown(NamedTuple):
 
 
 def show(text: str | None, *, longest: int, full_numbers: bool = False) -> Shown:
-    """What somebody wrote, as it may be shown. Bidirectional text is isolated by the page's `<bdi>`."""
+    """Return what somebody wrote, as it may be shown. The page's `<bdi>` isolates bidirectional text."""
     if not text:
         return Shown("")
     if not full_numbers:
@@ -56,7 +56,7 @@ def show(text: str | None, *, longest: int, full_numbers: bool = False) -> Shown
 
 
 def _visible(character: str) -> str:
-    """A control character as its picture, a break as a blank; others as they are."""
+    """Return a control character as its picture, a break as a blank; others as they are."""
     if character in "\t\n\r\v\f\x85\u2028\u2029":
         return " "
     code = ord(character)

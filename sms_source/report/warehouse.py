@@ -73,7 +73,7 @@ class Warehouse:
                 yield from fetched
 
     def columns(self, relation: str) -> list[str]:
-        """The columns of a relation, in their order."""
+        """Return the columns of a relation, in their order."""
         found = self.rows(
             "select column_name from information_schema.columns where table_catalog = current_database() "
             "and table_schema = %s and table_name = %s order by ordinal_position",
@@ -83,7 +83,7 @@ class Warehouse:
         return [row["column_name"] for row in found]
 
     def row(self, sql: str, *values: Any) -> Row:
-        """The only row of a query."""
+        """Return the only row of a query."""
         return self.rows(sql, *values)[0]
 
     def execute(self, sql: str) -> None:
@@ -91,7 +91,7 @@ class Warehouse:
         self._client.execute_sql(sql)
 
     def qualified(self, name: str) -> str:
-        """A relation of the dataset, as SQL names it."""
+        """Return a relation of the dataset, as SQL names it."""
         return self._client.make_qualified_table_name(name)
 
     def has_view_as_here(self, name: str) -> bool:
@@ -125,7 +125,7 @@ class _Names(dict[str, str]):
 
 @contextmanager
 def open_warehouse(pipeline: dlt.Pipeline) -> Iterator[Warehouse]:
-    """The dataset of a pipeline. A DuckDB file is opened read-only, and beside other readers.
+    """Provide the dataset of a pipeline. A DuckDB file is opened read-only, and beside other readers.
 
     Raises:
         ConfigurationError: the destination has no SQL, or the database or the dataset is not there.

@@ -154,7 +154,7 @@ def _digest(*parts: str) -> str:
 
 
 def _keywords_of(words: Sequence[str], warnings: list[str]) -> list[str]:
-    """The words as they are in the column `keyword`."""
+    """Return the words as they are in the column `keyword`."""
     if not words:
         return []
     import pyarrow as pa  # noqa: PLC0415 - the words are few, and mostly none

@@ -119,7 +119,7 @@ def view_sql(
 
 
 def _values(file: str, alias: str, extra_words: Sequence[str]) -> str:
-    """A CSV file as a list of values, an empty one as NULL."""
+    """Return a CSV file as a list of values, an empty one as NULL."""
     columns, *rows = _read_csv(file)
     if file == "opt_out_words":
         rows = [row for row in rows if row[0] not in extra_words]

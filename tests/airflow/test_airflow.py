@@ -45,14 +45,14 @@ print(json.dumps({
 
 
 def python(code: str, environment: dict[str, str]) -> str:
-    """What a program prints in Airflow's environment."""
+    """Return what a program prints in Airflow's environment."""
     command = [AIRFLOW.program("python"), "-c", code]
     return subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE, text=True).stdout
 
 
 @pytest.fixture(scope="session")
 def new_airflow_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An AIRFLOW_HOME with its database, to be copied: making one takes longer than a test."""
+    """Provide an AIRFLOW_HOME with its database, to be copied: making one takes longer than a test."""
     if not (AIRFLOW.folder / ".installed").exists():
         pytest.fail(
             f"{AIRFLOW.name} is not there: run `make test-airflow`, or python -m tests.airflow.environment"
@@ -93,7 +93,7 @@ class Airflow:
         }
 
     def start(self, **environment: str) -> "subprocess.Popen[bytes]":
-        """Starts `airflow dags test` in a process group of its own; its output goes to a file."""
+        """Start `airflow dags test` in a process group of its own; its output goes to a file."""
         with self.output.open("wb") as output:
             return subprocess.Popen(
                 [AIRFLOW.program("airflow"), "dags", "test", DAG],
@@ -105,7 +105,7 @@ class Airflow:
             )
 
     def run(self, **environment: str) -> tuple[int, str]:
-        """Runs the DAG once; returns the exit status and the output."""
+        """Run the DAG once; return the exit status and the output."""
         status = self.start(**environment).wait()
         return status, self.printed()
 
@@ -115,11 +115,11 @@ class Airflow:
         return self.folder / "output.txt"
 
     def printed(self) -> str:
-        """What the last run has printed by now."""
+        """Return what the last run has printed by now."""
         return self.output.read_text(encoding="utf-8", errors="replace")
 
     def returned(self) -> dict[str, Any]:
-        """The return value of the last run's task, from Airflow's database."""
+        """Return the return value of the last run's task, from Airflow's database."""
         query = "select value from xcom where key = 'return_value' order by timestamp desc limit 1"
         with contextlib.closing(sqlite3.connect(self.home / "airflow.db")) as connection:
             ((value,),) = connection.execute(query)
@@ -134,7 +134,7 @@ class Airflow:
 
 @pytest.fixture
 def airflow(tmp_path: Path, new_airflow_home: Path) -> Airflow:
-    """An Airflow that has not run anything yet."""
+    """Provide an Airflow that has not run anything yet."""
     return Airflow(tmp_path, new_airflow_home)
 
 
@@ -143,7 +143,7 @@ Contents = Callable[[], list[str]]
 
 @pytest.fixture(params=["duckdb", "postgres"])
 def contents(request: pytest.FixtureRequest, airflow: Airflow) -> Contents:
-    """What people wrote, from the destination that the DAG is configured for."""
+    """Provide what people wrote, from the destination that the DAG is configured for."""
     airflow.environment["PIPELINES__SMS_REPLIES__DESTINATION_TYPE"] = request.param
     if request.param == "postgres":
         postgres: PostgresWarehouse = request.getfixturevalue("postgres")
@@ -155,17 +155,17 @@ def contents(request: pytest.FixtureRequest, airflow: Airflow) -> Contents:
 
 
 def replies(first: int, last: int) -> list[dict[str, Any]]:
-    """Replies that can be told apart, all of 2021: of no run's interval."""
+    """Return replies that can be told apart, all of 2021: of no run's interval."""
     return [a_reply(f"{number:04}") for number in range(first, last)]
 
 
 def numbers(last: int) -> list[str]:
-    """What `replies` wrote."""
+    """Return what `replies` wrote."""
     return [f"{number:04}" for number in range(last)]
 
 
 def keys_in_variable(simulator: SimulatorProcess) -> dict[str, str]:
-    """The configuration in the Airflow variable that dlt reads."""
+    """Return the configuration in the Airflow variable that dlt reads."""
     toml = f"""
 [sources.sms_source]
 api_endpoint = "{simulator.url}"
@@ -178,7 +178,7 @@ secret_key = "{simulator.secret_key}"
 
 
 def keys_in_connection(simulator: SimulatorProcess) -> dict[str, str]:
-    """The keys in an Airflow connection, the rest in the environment."""
+    """Return the keys in an Airflow connection, the rest in the environment."""
     connection = {"conn_type": "generic", "login": simulator.secret_id, "password": simulator.secret_key}
     return {
         "AIRFLOW_CONN_TENCENT_SMS": json.dumps(connection),
@@ -187,7 +187,7 @@ def keys_in_connection(simulator: SimulatorProcess) -> dict[str, str]:
 
 
 def wait_for_answers(airflow: Airflow, process: "subprocess.Popen[bytes]", count: int) -> None:
-    """Waits until so many answers are in the journal while the run goes on; a failed one would be retried."""
+    """Wait until so many answers are in the journal while the run goes on; a failed one would be retried."""
     while airflow.answers() < count:
         assert process.poll() is None, airflow.printed()
         assert "Task failed" not in airflow.printed(), airflow.printed()

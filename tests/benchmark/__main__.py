@@ -15,22 +15,22 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.benchmark import bars, race, report, view_bars
+from tests.benchmark import bars, race, report, unusual_bars, view_bars
 from tests.benchmark.contender import AIRBYTE_ENVIRONMENT, CONTENDERS, SINGER_ENVIRONMENT
 from tests.benchmark.views import total
 from tests.environment import ROOT
 
+PARTS = {**bars.PARTS, **unusual_bars.PARTS}
+
 
 def main() -> int:
-    """Does what the command line says; returns the exit status."""
+    """Do what the command line says; return the exit status."""
     parser = argparse.ArgumentParser(
         prog="python -m tests.benchmark",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument(
-        "--bars", nargs="+", choices=bars.PARTS, metavar="BAR", help=f"of {', '.join(bars.PARTS)}"
-    )
+    parser.add_argument("--bars", nargs="+", choices=PARTS, metavar="BAR", help=f"of {', '.join(PARTS)}")
     parser.add_argument("--only", choices=["views"], help="measure this section of the page alone")
     parser.add_argument("--database", type=Path, help="keeps the rows that the views are measured with")
     parser.add_argument("--quick", action="store_true", help="see that all works")
@@ -57,7 +57,7 @@ def main() -> int:
             course = race.SHORT if args.quick else race.FULL
             results = race.race(workshop, CONTENDERS, course, tell)
             losses = race.losses(workshop, CONTENDERS, course, tell)
-            reached = measure(workshop, list(bars.PARTS), scale)
+            reached = measure(workshop, list(PARTS), scale)
             report.write(pages, results, losses, reached)
             reached += measure_views(workshop, pages, scale, args.database)
             publish(pages, is_quick=args.quick)
@@ -68,7 +68,7 @@ def measure(workshop: bars.Workshop, parts: Sequence[str], scale: bars.Scale) ->
     """Measures some of the bars, and tells of each."""
     reached = []
     for part in parts:
-        for bar in bars.PARTS[part](workshop, scale):
+        for bar in PARTS[part](workshop, scale):
             tell(bar.line())
             reached.append(bar)
     return reached
@@ -86,7 +86,7 @@ def measure_views(
 
 
 def publish(pages: Path, *, is_quick: bool) -> None:
-    """Puts the page where it is read, unless its figures mean nothing."""
+    """Put the page where it is read, unless its figures mean nothing."""
     if not is_quick:
         shutil.copytree(pages, ROOT / "docs", dirs_exist_ok=True)
 

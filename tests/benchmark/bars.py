@@ -47,9 +47,13 @@ class Scale:
     small_rounds: int = 9
     view_rows: int = 10_000_000
     view_rounds: int = 15
+    inflow: int = 1_500
+    texts: int = 300_000
+    store: int = 50_000
+    drains: int = 1_000_000
 
 
-QUICK = Scale(1, 3_000, 2_000, 10_000, 2_000, 1_000, 100_000, 1, 100_000, 1)
+QUICK = Scale(1, 3_000, 2_000, 10_000, 2_000, 1_000, 100_000, 1, 100_000, 1, 50, 1_000, 3_000, 1_000)
 
 
 @dataclass
@@ -84,7 +88,7 @@ class Bar:
         return f"{spread}; possible {statistics.median(self.possible):.3g}" if self.possible else spread
 
     def line(self) -> str:
-        """The bar, for a person."""
+        """Return the bar, for a person."""
         sign = "≤" if self.at_most else "≥"
         met = "met   " if self.is_met else "MISSED"
         return f"{met}  {self.name}: {self.value:.3g}{self.unit} ({sign} {self.bound:g}; {self.spread})"
@@ -102,7 +106,7 @@ class Workshop:
         self._numbers = count(1)
 
     def a_folder(self) -> Path:
-        """A new one."""
+        """Return a new one."""
         return a_folder(self._folder, f"run-{next(self._numbers)}")
 
     def drain(
@@ -119,14 +123,14 @@ class Workshop:
         return usage, pulled
 
     def check(self, contender: Contender, folder: Path, replies: int) -> None:
-        """Raises `AssertionError` unless a contender has loaded so many replies."""
+        """Raise `AssertionError` unless a contender has loaded so many replies."""
         rows = arrived(contender, folder).rows
         if rows != replies:
             raise AssertionError(f"{contender.name} loaded {rows} replies of {replies}")
 
 
 def ceiling(workshop: Workshop, scale: Scale) -> list[Bar]:
-    """The drain at the ceiling."""
+    """Return the drain at the ceiling."""
     rate = Bar("pull rate over the API's ceiling", 0.95, at_most=False)
     refused = Bar("requests refused for the rate", 0.01, at_most=True)
     whole = Bar("whole run over the ideal time", 1.25, at_most=True)
@@ -167,7 +171,7 @@ def memory(workshop: Workshop, scale: Scale) -> list[Bar]:
 
 
 def table(workshop: Workshop, scale: Scale) -> list[Bar]:
-    """The cost of the table's size: the same replies into a full table and into an empty one."""
+    """Return the cost of the table's size: the same replies into a full table and into an empty one."""
     bar = Bar(f"a run into {scale.table_rows:,} rows over one into none", 1.3, at_most=True)
     full = workshop.a_folder()
     workshop.drain(OURS, UNLIMITED, 1, full)
@@ -182,7 +186,7 @@ def table(workshop: Workshop, scale: Scale) -> list[Bar]:
 
 
 def fill(database: Path, rows: int) -> None:
-    """Fills the table of replies, and the ledger, with what many runs would have left there."""
+    """Fill the table of replies, and the ledger, with what many runs would have left there."""
     # A random UUID is what the API gives as RequestId; 100 replies share one.
     request_id = "md5((i // 100)::varchar)"
     uuid = "-".join(
@@ -215,7 +219,7 @@ def fill(database: Path, rows: int) -> None:
 
 
 def small(workshop: Workshop, scale: Scale) -> list[Bar]:
-    """The fixed cost of a run with 100 replies, beside the least that dlt can do."""
+    """Return the fixed cost of a run with 100 replies, beside the least that dlt can do."""
     bar = Bar("a run of 100 replies over a bare dlt pipeline of 100 dicts", 1.3, at_most=True)
     ours, bare = workshop.a_folder(), workshop.a_folder()
     with source(UNLIMITED) as queue:
@@ -229,7 +233,7 @@ def small(workshop: Workshop, scale: Scale) -> list[Bar]:
 
 
 def empty(workshop: Workshop, scale: Scale) -> list[Bar]:
-    """The fixed cost of the run that happens most: nobody has replied."""
+    """Return the fixed cost of the run that happens most: nobody has replied."""
     bar = Bar("a run on an empty queue over `import dlt`", 2, at_most=True)
     folder = workshop.a_folder()
     with source(UNLIMITED) as queue:
@@ -242,7 +246,7 @@ def empty(workshop: Workshop, scale: Scale) -> list[Bar]:
 
 
 def warm(rounds: int) -> Iterator[bool]:
-    """A round to warm up, then those that count."""
+    """Yield a round to warm up, then those that count."""
     yield False
     for _ in range(rounds):
         yield True

@@ -24,7 +24,7 @@ AIRBYTE_ENVIRONMENT = Environment(".venv-airbyte", FOLDER / "constraints-airbyte
 
 
 def python() -> str:
-    """The interpreter that runs the benchmark: its environment has the project's pinned versions."""
+    """Return the interpreter that runs the benchmark: its environment has the project's pinned versions."""
     return sys.executable
 
 
@@ -46,7 +46,7 @@ class Contender:
     at_risk: str | None = None
 
     def start(self, folder: Path, source: Source) -> Run:
-        """Starts a run in a folder, which another run of it may have used before."""
+        """Start a run in a folder, which another run of it may have used before."""
         return Run(self.commands(), folder, environment(folder, source))
 
 
@@ -65,7 +65,7 @@ class Arrived:
 
 
 def arrived(contender: Contender, folder: Path) -> Arrived:
-    """Reads a contender's database; one that is not there holds nothing."""
+    """Read a contender's database; one that is not there holds nothing."""
     database = folder / contender.database
     if not database.exists():
         return Arrived()
@@ -79,14 +79,14 @@ def arrived(contender: Contender, folder: Path) -> Arrived:
 
 
 def a_folder(parent: Path, name: str) -> Path:
-    """A new folder, configured as a checkout of this project is."""
+    """Return a new folder, configured as a checkout of this project is."""
     folder = parent / name
     shutil.copytree(ROOT / ".dlt", folder / ".dlt", ignore=shutil.ignore_patterns("*secrets.toml"))
     return folder
 
 
 def environment(folder: Path, source: Source | None = None) -> Mapping[str, str]:
-    """The environment of a run: nothing of the person's who runs the benchmark but the path."""
+    """Return the environment of a run: nothing of the person's who runs the benchmark but the path."""
     variables = {
         "PATH": os.environ.get("PATH", ""),
         "HOME": str(folder),

@@ -69,8 +69,12 @@ class Run:
         os.killpg(self._launcher.pid, signal.SIGKILL)
         self._launcher.wait()
 
+    def terminate(self) -> None:
+        """Asks its processes to end."""
+        os.killpg(self._launcher.pid, signal.SIGTERM)
+
     def wait(self) -> Usage:
-        """Waits for its end. Raises `CommandFailedError` if that was not a good one."""
+        """Wait for its end. Raises `CommandFailedError` if that was not a good one."""
         if self._launcher.wait() != 0:
             end = self._output_file.read_text(errors="replace")[-2000:]
             raise CommandFailedError(f"a command failed, in {self._folder}:\n{end}")
@@ -78,11 +82,12 @@ class Run:
 
 
 def measure(commands: Sequence[Command], folder: Path, environment: Mapping[str, str]) -> Usage:
-    """Runs commands joined by pipes to their end."""
+    """Run commands joined by pipes to their end."""
     return Run(commands, folder, environment).wait()
 
 
 def _launch(usage_file: str, words: Sequence[str]) -> int:
+    signal.signal(signal.SIGTERM, lambda *_: None)  # is for the commands, whose end is waited for
     commands: list[list[str]] = []
     for word in words:
         if word == "--":

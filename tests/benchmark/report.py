@@ -18,13 +18,13 @@ Result = dict[str, Any]
 
 
 def write(folder: Path, results: Sequence[Result], losses: Sequence[Result], bars: Sequence[Bar]) -> None:
-    """Writes the first part of `benchmark.md`, and `benchmark.svg`, into a folder."""
+    """Write the first part of `benchmark.md`, and `benchmark.svg`, into a folder."""
     plot(folder / "benchmark.svg", results)
     put(folder / "benchmark.md", "\n".join(_page(results, losses, bars)))
 
 
 def write_views(folder: Path, timed: Sequence[Timing], bars: Sequence[Bar], rows: int) -> None:
-    """Puts the part of the views into `benchmark.md`."""
+    """Put the part of the views into `benchmark.md`."""
     lines = [
         f"{VIEWS}: {rows:,} replies and {rows:,} receipts",
         "",

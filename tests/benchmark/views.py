@@ -110,7 +110,7 @@ class Timing(NamedTuple):
     rows: int
 
     def line(self) -> str:
-        """The timing, for a person."""
+        """Return the timing, for a person."""
         return f"{self.view:22}{self.seconds:8.2f} s{self.cpu_seconds:8.2f} CPU s{self.rows:14,} rows"
 
 
@@ -150,7 +150,7 @@ def total(timed: Sequence[Timing]) -> Timing:
 
 
 def main() -> None:
-    """Makes the tables if the file has none, and times the views."""
+    """Make the tables if the file has none, and time the views."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--rows", type=int, default=10_000_000, help="of each table")
     parser.add_argument("--threads", type=int, default=2)

@@ -81,15 +81,15 @@ class Source:
         self._start = simulator.stats()
 
     def enqueue(self, count: int) -> None:
-        """Appends so many replies to the queue, each with a phone number of its own."""
+        """Append so many replies to the queue, each with a phone number of its own."""
         self.simulator.enqueue(self.app_id, a_campaign(count))
 
     def handed_out(self) -> int:
-        """Replies handed out so far."""
+        """Return replies handed out so far."""
         return self.simulator.stats().handed_out - self._start.handed_out
 
     def pulled(self) -> Pulled:
-        """What the simulator saw until now."""
+        """Return what the simulator saw until now."""
         end = self.simulator.stats()
         # The first and the last that handed out replies are near the ends of a log that may be long.
         near = 500
@@ -107,7 +107,7 @@ class Source:
         )
 
     def people(self) -> set[str]:
-        """The phone numbers of all replies that were handed out."""
+        """Return the phone numbers of all replies that were handed out."""
         return {
             record["PhoneNumber"] for pull in self.simulator.log(self._start.pulls) for record in pull.records
         }
@@ -115,7 +115,7 @@ class Source:
 
 @contextmanager
 def sources(setting: Setting, count: int) -> Iterator[list[Source]]:
-    """A simulator process with so many applications."""
+    """Provide a simulator process with so many applications."""
     app_ids = [str(1_400_000_001 + number) for number in range(count)]
     simulator = SimulatorProcess(app_ids, rate_limit=setting.rate_limit, latency=setting.latency)
     with simulator:
@@ -124,13 +124,13 @@ def sources(setting: Setting, count: int) -> Iterator[list[Source]]:
 
 @contextmanager
 def source(setting: Setting) -> Iterator[Source]:
-    """A simulator process with one application."""
+    """Provide a simulator process with one application."""
     with sources(setting, 1) as (only,):
         yield only
 
 
 def a_campaign(count: int) -> Iterator[dict[str, str | int]]:
-    """Replies as a campaign brings them; the phone number tells each from all others."""
+    """Yield replies as a campaign brings them; the phone number tells each from all others."""
     for number in range(count):
         subscriber_number = f"12{number:09}"
         yield {
@@ -145,7 +145,7 @@ def a_campaign(count: int) -> Iterator[dict[str, str | int]]:
 
 
 def write_rows(path: Path, count: int) -> None:
-    """The rows of a campaign, as this connector makes them of its answers, as a Parquet file."""
+    """Write the rows of a campaign, as this connector makes them of its answers, as a Parquet file."""
     now = datetime.now(timezone.utc)
     replies = a_campaign(count)
     with pq.ParquetWriter(path, feed_schema(REPLIES)) as writer:

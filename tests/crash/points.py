@@ -23,7 +23,7 @@ class Point(NamedTuple):
 
 
 def _of_intent(descriptor: int, *_arguments: Any) -> bool:
-    """A call for the file that waits for an answer."""
+    """Return a call for the file that waits for an answer."""
     return Path(f"/proc/self/fd/{descriptor}").readlink().suffix == ".intent"
 
 
@@ -40,7 +40,7 @@ def _half_of_write(descriptor: int, content: bytes) -> tuple[Any, ...]:
 
 
 def _to(end: str) -> Callable[..., bool]:
-    """A call whose last path ends so."""
+    """Return a call whose last path ends so."""
 
     def counts(*arguments: Any, **_options: Any) -> bool:
         return str([each for each in arguments if not isinstance(each, bytes)][-1]).endswith(end)
@@ -49,7 +49,7 @@ def _to(end: str) -> Callable[..., bool]:
 
 
 def _in(folder: str, end: str) -> Callable[..., bool]:
-    """A call whose last path is in a folder of the journal, and ends so."""
+    """Return a call whose last path is in a folder of the journal, and ends so."""
 
     def counts(*arguments: Any, **_options: Any) -> bool:
         path = [str(each) for each in arguments if not isinstance(each, bytes)][-1]
@@ -64,12 +64,12 @@ def _of_merged_bundle(_storage: Any, path: str, _content: bytes) -> bool:
 
 
 def _aside(*arguments: Any, **_options: Any) -> bool:
-    """A call that renames dlt's working directory."""
+    """Return a call that renames dlt's working directory."""
     return ".emptied-" in str(arguments[-1])
 
 
 def _in_working_directory(_path: Any, **options: Any) -> bool:
-    """A file that goes with its whole folder."""
+    """Return a file that goes with its whole folder."""
     return options.get("dir_fd") is not None
 
 
@@ -78,7 +78,7 @@ def _of_new_jobs(folder: str, *_arguments: Any, **_options: Any) -> bool:
 
 
 def _of_merge(_client: Any, statements: list[str]) -> bool:
-    """The statements that merge the replies."""
+    """Return the statements that merge the replies."""
     return any("DELETE" in each and "replies" in each for each in statements) and any(
         each.lstrip().startswith("INSERT") for each in statements
     )

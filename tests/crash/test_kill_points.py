@@ -54,13 +54,13 @@ def one_pull_at_a_time(configured: SimulatorProcess, monkeypatch: pytest.MonkeyP
 
 @pytest.fixture(params=["load", SOURCE])
 def subject(request: pytest.FixtureRequest) -> str:
-    """What is killed: the main job, or a pipeline of one's own with the bare source."""
+    """Provide what is killed: the main job, or a pipeline of one's own with the bare source."""
     return str(request.param)
 
 
 @pytest.fixture
 def run(subject: str, job: Job) -> Callable[[], None]:
-    """An undisturbed run of what is killed, which must succeed."""
+    """Provide an undisturbed run of what is killed, which must succeed."""
 
     def run_job() -> None:
         succeed(job)
@@ -76,7 +76,7 @@ def succeed(job: Job, *arguments: str) -> str:
 
 
 def numbered(replies: range) -> list[str]:
-    """The texts of these replies."""
+    """Return the texts of these replies."""
     return [f"{n:03d}" for n in replies]
 
 

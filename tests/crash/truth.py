@@ -262,7 +262,7 @@ class Truth:
             self._violation("the ledger's count is not the number of records", (total, rows))
 
     def _check_journaled(self, tables: Tables, loaded: set[str]) -> None:
-        """The first half of the promise, by what was in the journal when a run was killed."""
+        """Check the first half of the promise, by what was in the journal when a run was killed."""
         pull_ids = {row["request_id"]: row["pull_id"] for row in tables.pulls}
         for run in self._runs:
             missing = run.leftovers.journaled.keys() & self._by_id.keys() - loaded
@@ -273,7 +273,7 @@ class Truth:
                     self._violation("loaded under another pull_id than the journal's", request_id)
 
     def _check_doubts(self, tables: Tables, loaded: set[str]) -> None:
-        """The second half: the pulls in doubt are the requests that a kill cut off, and no other."""
+        """Check the second half: the pulls in doubt are the requests that a kill cut off, and no other."""
         doubts = {row["pull_id"]: row for row in tables.pulls if row["outcome"] == "in_doubt"}
         expected = {
             pull_id: (app_id, requested_at, *self._left_of(run, pull_id))
@@ -328,7 +328,7 @@ class Truth:
         self.counts["in doubt, nothing lost"] += len(intents) - covered
 
     def _check_archive(self, tables: Tables, archive: Iterable[File]) -> None:
-        """What is loaded is in the archive, byte for byte: it heals a warehouse that goes back in time."""
+        """Check that what is loaded is in the archive, byte for byte: it heals a warehouse of yesterday."""
         there = {file.pull_id: file for file in archive}
         for row in tables.pulls:
             file = there.get(row["pull_id"])

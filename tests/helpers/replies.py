@@ -19,7 +19,7 @@ SUBSTANCE = [
 
 
 def everything_people_write(count: int, seed: int) -> list[dict[str, Any]]:
-    """Replies with every kind of text, out of order, equal in a second, each field different somewhere."""
+    """Return replies with every kind of text, out of order, equal in a second, all fields varied."""
     chance = random.Random(seed)
     return [
         a_reply(
@@ -34,7 +34,7 @@ def everything_people_write(count: int, seed: int) -> list[dict[str, Any]]:
 
 
 def as_rows(app_id: str, records: list[dict[str, Any]]) -> list[tuple[Any, ...]]:
-    """The rows that records should become."""
+    """Return the rows that records should become."""
     return [
         (
             app_id,

@@ -20,11 +20,11 @@ class Lake:
         self.folder = folder
 
     def table(self, name: str) -> DeltaTable:
-        """The newest version of a table."""
+        """Return the newest version of a table."""
         return DeltaTable(self.folder / "sms" / name)
 
     def live_files(self, name: str) -> list[str]:
-        """The Parquet files of the newest version; older versions' files may lie beside them."""
+        """Return the Parquet files of the newest version; older versions' files may lie beside them."""
         return [uri.removeprefix("file://") for uri in self.table(name).file_uris()]
 
     def rows(self, name: str, *columns: str) -> Rows:
@@ -35,7 +35,7 @@ class Lake:
 
 @pytest.fixture
 def lake(own_folders: Path, monkeypatch: pytest.MonkeyPatch) -> Lake:
-    """An empty folder, and dlt's configuration in the environment pointing to it."""
+    """Provide an empty folder, and dlt's configuration in the environment pointing to it."""
     folder = own_folders / "lake"
     monkeypatch.setenv("DESTINATION__FILESYSTEM__BUCKET_URL", str(folder))
     return Lake(folder)
@@ -43,7 +43,7 @@ def lake(own_folders: Path, monkeypatch: pytest.MonkeyPatch) -> Lake:
 
 @pytest.fixture(scope="session")
 def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """A Spark session with two executors, each a process of its own."""
+    """Provide a Spark session with two executors, each a process of its own."""
     from pyspark.sql import SparkSession
 
     os.environ["SPARK_LOCAL_IP"] = "127.0.0.1"

@@ -67,7 +67,7 @@ QUERIES = (
 
 
 def translated(query: str) -> str:
-    """A query of the README in Spark's SQL."""
+    """Return a query of the README in Spark's SQL."""
     for phrase, other in TRANSLATION.items():
         query = query.replace(phrase, other)
     return query
@@ -116,7 +116,7 @@ def test_spark_answers_the_readme_s_queries_as_duckdb_does(
 
 
 def executors_that_read(frame: Any) -> set[int]:
-    """The process of each executor that had a part of the rows, by the one that its Python is forked from."""
+    """Return the process of each executor that had a part of the rows: what its Python was forked from."""
 
     def parent(rows: Iterator[Any]) -> Iterator[int]:
         if any(True for _ in rows):

@@ -51,28 +51,28 @@ class RecordedDisk:
             yield self._tree(lambda: draw.random() < 0.5, lambda file: draw.choice(list(_versions(file))))
 
     def make_folder(self, path: str) -> None:
-        """A folder is made."""
+        """Make a folder."""
         self._folders[path] = _Folder()
         self._change(path, None)
 
     def create(self, path: str) -> int:
-        """A file is made; its number is returned."""
+        """Return a file is made; its number is returned."""
         self._files.append(_File())
         self._change(path, len(self._files) - 1)
         return len(self._files) - 1
 
     def write(self, number: int, offset: int, content: bytes) -> None:
-        """A file is written into."""
+        """Write into a file."""
         file = self._files[number]
         file.content = file.content[:offset] + content + file.content[offset + len(content) :]
 
     def resize(self, number: int, size: int) -> None:
-        """A file is cut or enlarged."""
+        """Cut or enlarge a file."""
         file = self._files[number]
         file.content = file.content[:size].ljust(size, b"\0")
 
     def flush(self, what: int | str) -> None:
-        """A file, by its number, or a folder, by its path, is flushed."""
+        """Flush a file, by its number, or a folder, by its path."""
         if isinstance(what, int):
             self._files[what].flushed = self._files[what].content
         else:
@@ -80,7 +80,7 @@ class RecordedDisk:
             folder.entries, folder.changes = self._entries(folder, lambda: True), []
 
     def rename(self, path: str, new_path: str) -> None:
-        """A file gets another path."""
+        """Give a file another path."""
         folder, name = _split(path)
         new_folder, new_name = _split(new_path)
         entry = self._entries(self._folders[folder], lambda: True)[name]
@@ -91,7 +91,7 @@ class RecordedDisk:
             self._folders[folder].changes.append(((name, None, False),))
 
     def remove(self, path: str) -> None:
-        """A file or an empty folder is removed."""
+        """Remove a file or an empty folder."""
         folder, name = _split(path)
         self._folders[folder].changes.append(((name, None, False),))
 
@@ -126,7 +126,7 @@ class RecordedDisk:
 
 
 def _versions(file: _File) -> Iterator[bytes]:
-    """What a power cut may leave of a file's content."""
+    """Yield what a power cut may leave of a file's content."""
     if file.flushed is not None:
         yield file.flushed
     if file.flushed != file.content:

@@ -106,7 +106,7 @@ class World:
             raise
 
     def moment(self) -> None:
-        """A crash can come here."""
+        """Let a crash come here."""
         if self._seen is None:
             return
         for journal in _some_of(self.journal.removed):

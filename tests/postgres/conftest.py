@@ -13,7 +13,7 @@ from tests.postgres.server import PostgresServer, find_programs
 
 @pytest.fixture(scope="session")
 def server() -> Iterator[PostgresServer]:
-    """A PostgreSQL server for all tests; each has an empty database."""
+    """Provide a PostgreSQL server for all tests; each has an empty database."""
     programs = find_programs()
     if programs is None:
         pytest.skip("PostgreSQL's server programs are not here: run tests/postgres/install.sh")
@@ -25,7 +25,7 @@ def server() -> Iterator[PostgresServer]:
 
 @pytest.fixture
 def postgres(server: PostgresServer, monkeypatch: pytest.MonkeyPatch) -> "PostgresWarehouse":
-    """The server with an empty database, and dlt's configuration in the environment pointing to it."""
+    """Provide the server with an empty database, and dlt's configuration in the environment for it."""
     server.create_database()
     for name, value in server.environment.items():
         monkeypatch.setenv(name, value)
@@ -40,7 +40,7 @@ class PostgresWarehouse:
 
     @contextmanager
     def session(self) -> Iterator[Any]:
-        """A cursor in a transaction, which counts at the end."""
+        """Provide a cursor in a transaction, which counts at the end."""
         import psycopg2  # type: ignore[import-untyped]
 
         with (
@@ -63,5 +63,5 @@ class PostgresWarehouse:
             return list(cursor.fetchall())
 
     def contents(self) -> list[str]:
-        """What people wrote, in the order of what they wrote."""
+        """Return what people wrote, in the order of what they wrote."""
         return [content for (content,) in self.query("select reply_content from sms.replies order by 1")]

@@ -19,7 +19,7 @@ UNPRIVILEGED = "nobody"
 
 
 def find_programs() -> Path | None:
-    """The folder of the server's programs, by PATH or the newest of Debian's; None if there is none."""
+    """Return the folder of the server's programs, by PATH or Debian's newest; None if there is none."""
     folders = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: float(path.parent.name))
     on_path = shutil.which("postgres")
     if on_path:
@@ -92,22 +92,22 @@ class PostgresServer:
         return ("-h", "127.0.0.1", "-p", str(self.port), "-U", self.user)
 
     def create_database(self) -> None:
-        """An empty database, which `environment` then leads to."""
+        """Make an empty database, which `environment` then leads to."""
         self.database = f"warehouse_{next(self._numbers)}"
         self._run("createdb", *self._place, self.database)
 
     def dump(self, schema: str) -> bytes:
-        """What `pg_dump` makes of a schema."""
+        """Return what `pg_dump` makes of a schema."""
         return self._run("pg_dump", *self._place, "-n", schema, self.database)
 
     def restore(self, dump: bytes, schema: str) -> None:
-        """Puts a dump in the place of a schema, with `psql`, in one transaction."""
+        """Put a dump in the place of a schema, with `psql`, in one transaction."""
         script = f"drop schema if exists {schema} cascade;\n".encode() + dump
         options = ("-q", "-1", "-v", "ON_ERROR_STOP=1", "-d", self.database)
         self._run("psql", *self._place, *options, given=script)
 
     def start(self) -> None:
-        """Starts the server, and waits until it answers; after a kill, it has then recovered."""
+        """Start the server, and wait until it answers; after a kill, it has then recovered."""
         with (self._folder / "log.txt").open("ab") as log:
             self._process = subprocess.Popen(
                 [
@@ -137,7 +137,7 @@ class PostgresServer:
             time.sleep(0.02)
 
     def stop(self) -> None:
-        """Ends the server, without waiting for its clients."""
+        """End the server, without waiting for its clients."""
         if self._process.poll() is None:
             self._process.send_signal(signal.SIGQUIT)
             self._process.wait()
@@ -153,7 +153,7 @@ class PostgresServer:
         return False
 
     def _run(self, program: str, *arguments: str, given: bytes = b"") -> bytes:
-        """What a program prints, that is given something to read."""
+        """Return what a program prints, that is given something to read."""
         done: subprocess.CompletedProcess[bytes] = subprocess.run(
             [str(self._programs / program), *arguments],
             check=True,

@@ -29,7 +29,7 @@ AWKWARD = [
 
 
 def held(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Records as PostgreSQL can hold them."""
+    """Return records as PostgreSQL can hold them."""
     return [
         {
             name: value.replace("\0", "\ufffd") if isinstance(value, str) else value

@@ -30,7 +30,7 @@ def start_until_it_waits(postgres: PostgresWarehouse, statement: str) -> "subpro
 
 
 def assert_ends_well(process: "subprocess.Popen[str]", postgres: PostgresWarehouse, *contents: str) -> None:
-    """The job ends with 0 and has loaded what people wrote, without a word of the other one."""
+    """Check that the job ends with 0 and has loaded what people wrote, without a word of the other one."""
     out, err = process.communicate()
     assert (process.returncode, err) == (0, ""), err
     assert out.startswith("Loaded ")
@@ -39,7 +39,7 @@ def assert_ends_well(process: "subprocess.Popen[str]", postgres: PostgresWarehou
 
 @pytest.fixture
 def model(configured: SimulatorProcess, postgres: PostgresWarehouse, job: Job) -> list[str]:
-    """The statements that make each table of `sms` as a job does: the model's are of another job."""
+    """Provide the statements that make each table of `sms` as a job does: the model's are of another job."""
     with pytest.MonkeyPatch.context() as elsewhere:
         elsewhere.setenv("SOURCES__SMS_SOURCE__JOURNAL_URL", "other_journal")
         assert job("--destination", "postgres", "--pipeline", "other", "--dataset", "other")[0] == 0

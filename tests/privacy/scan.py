@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def forms(text: str) -> set[bytes]:
-    """The bytes that a text can be in a file: raw, escaped in JSON, in UTF-8 and both UTF-16."""
+    """Return the bytes that a text can be in a file: raw, escaped in JSON, in UTF-8 and both UTF-16."""
     escaped = json.dumps(text)[1:-1]
     upper = "".join(f"\\u{ord(char):04X}" if ord(char) > 127 else char for char in text)
     return {
@@ -15,7 +15,7 @@ def forms(text: str) -> set[bytes]:
 
 
 def found(folder: Path, texts: Iterable[str], *, without: Iterable[str] = ()) -> set[str]:
-    """The files that hold one of the texts, relative to the folder; without those whose name ends so."""
+    """Return the files that hold one of the texts, relative to the folder; not those whose name ends so."""
     wanted = set().union(*map(forms, texts))
     hits = set()
     for path in folder.rglob("*"):

@@ -27,7 +27,7 @@ def command(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, s
 
 @pytest.fixture
 def loaded(configured: SimulatorProcess, warehouse: Warehouse) -> Warehouse:
-    """A warehouse with two people's replies."""
+    """Provide a warehouse with two people's replies."""
     configured.enqueue(APP, [a_reply("1", PhoneNumber=n) for n in (NUMBER, OTHER)])
     sms_source.load()
     return warehouse

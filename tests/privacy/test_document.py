@@ -19,7 +19,7 @@ NUMBER, OTHER, TEXT = "+8613712345678", "+8613800138000", "what only one person 
 
 
 def code(containing: str) -> str:
-    """The page's block of Python with this in it."""
+    """Return the page's block of Python with this in it."""
     blocks: list[str] = [
         b for b in re.findall(r"```python\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL) if containing in b
     ]

@@ -35,7 +35,7 @@ def enqueue(simulator: SimulatorProcess, *texts: str) -> None:
 
 @pytest.fixture
 def journal(own_folders: Path) -> Path:
-    """The folder of the journal."""
+    """Provide the folder of the journal."""
     return own_folders / "sms_journal"
 
 

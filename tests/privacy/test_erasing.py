@@ -27,18 +27,18 @@ PULL = parse_name(
 
 
 def body_of(texts: list[str]) -> bytes:
-    """An answer's body with these records."""
+    """Return an answer's body with these records."""
     return f'{{"Response": {{"PullSmsReplyStatusSet": [{",".join(texts)}], "RequestId": "r"}}}}'.encode()
 
 
 def content_of(body: bytes, error: str | None = None) -> bytes:
-    """The file of a pull with this body."""
+    """Return the file of a pull with this body."""
     answered = PULL.answered(parse_answer(REPLIES, body_of([])), body)
     return encode(replace(answered, error=error))
 
 
 def erase(content: bytes, *numbers: str) -> tuple[bytes, int]:
-    """The file without these people's records, and how many these were."""
+    """Return the file without these people's records, and how many these were."""
     eraser = Eraser(People(numbers or [NUMBER]))
     return eraser.pull("replies", content), eraser.erased.total()
 

@@ -21,13 +21,13 @@ TEXTS = [f"my answer is number {n}, 我的回答" for n in range(1000)]
 
 
 def number(n: int) -> str:
-    """A person's number."""
+    """Return a person's number."""
     return f"+86139{n:08d}"
 
 
 @pytest.fixture
 def keyed(configured: SimulatorProcess, monkeypatch: pytest.MonkeyPatch) -> SimulatorProcess:
-    """A job that is configured to protect what it loads, and a thousand answers of as many people."""
+    """Provide a job that is configured to protect what it loads, and a thousand answers of as many people."""
     monkeypatch.setenv("SOURCES__SMS_SOURCE__JOURNAL_ENCRYPTION_KEY", KEY)
     configured.enqueue(APP, [a_reply(text, PhoneNumber=number(n)) for n, text in enumerate(TEXTS)])
     return configured
@@ -46,7 +46,7 @@ def kill_when(is_there: Callable[[], bool]) -> None:
 
 
 def rows_in_memory(tmp_path: Path) -> list[Path]:
-    """The files in memory that dlt has for packages."""
+    """Return the files in memory that dlt has for packages."""
     links = [path for path in tmp_path.glob("dlt/pipelines/*") if path.is_symlink()]
     files = [file for link in links for file in link.resolve().rglob("*_jobs/*")]
     return [file for file in files if file.is_file()]

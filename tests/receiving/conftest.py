@@ -11,6 +11,6 @@ from tests.receiving.receiving_job import ReceivingJob
 
 @pytest.fixture
 def receiver(configured: SimulatorProcess, warehouse: Warehouse) -> Iterator[ReceivingJob]:
-    """A job that drains replies and receives, with a status to look at."""
+    """Provide a job that drains replies and receives, with a status to look at."""
     with ReceivingJob("--status", "0") as job:
         yield job

@@ -161,7 +161,7 @@ def ask(
 
 
 def a_pushed_reply(text: str = "TD", **fields: Any) -> dict[str, Any]:
-    """A reply as Tencent Cloud pushes it."""
+    """Return a reply as Tencent Cloud pushes it."""
     return {
         "extend": "11",
         "mobile": "12000000001",
@@ -174,7 +174,7 @@ def a_pushed_reply(text: str = "TD", **fields: Any) -> dict[str, Any]:
 
 
 def a_pushed_receipt(serial: str = "5000:1", **fields: Any) -> dict[str, Any]:
-    """A receipt as Tencent Cloud pushes it, as in its documents."""
+    """Return a receipt as Tencent Cloud pushes it, as in its documents."""
     return {
         "user_receive_time": "2015-10-17 08:03:04",
         "nationcode": "86",

@@ -25,7 +25,7 @@ NATIONAL, NUMBER, OTHER = "13712345678", "+8613712345678", "13800138000"
 
 @pytest.fixture(params=["in clear", "encrypted"])
 def key(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str | None:
-    """The journal's key; None without one."""
+    """Provide the journal's key; None without one."""
     if request.param == "in clear":
         return None
     monkeypatch.setenv("SOURCES__SMS_SOURCE__JOURNAL_ENCRYPTION_KEY", KEY)

@@ -16,18 +16,18 @@ Query = Callable[[str], list[tuple[Any, ...]]]
 
 
 def number_of(person: int) -> str:
-    """The number of one of many people."""
+    """Return the number of one of many people."""
     return f"+86120{person:08d}"
 
 
 def reply_of(person: int, text: str = "T", ago: int = 3600, **fields: Any) -> dict[str, Any]:
-    """A reply of one of many people, of so many seconds ago."""
+    """Return a reply of one of many people, of so many seconds ago."""
     time_field = {"ReplyTime": int(time.time()) - ago}
     return a_reply(text, PhoneNumber=number_of(person), **{**time_field, **fields})
 
 
 def receipt_of(person: int, ago: int = 3600, **fields: Any) -> dict[str, Any]:
-    """A receipt of one of many people, of so many seconds ago."""
+    """Return a receipt of one of many people, of so many seconds ago."""
     return {
         "UserReceiveTime": int(time.time()) - ago,
         "CountryCode": "86",

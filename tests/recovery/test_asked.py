@@ -30,7 +30,7 @@ def question(person: int) -> Question:
 
 @pytest.fixture
 def storage(tmp_path: Path) -> LocalStorage:
-    """An empty journal's folder."""
+    """Provide an empty journal's folder."""
     return LocalStorage(tmp_path / "journal")
 
 

@@ -35,13 +35,13 @@ class Reported:
         return dlt.pipeline("reader", destination=destination, dataset_name="sms")
 
     def page(self, **options: Any) -> str:
-        """The page, at the time of the made-up rows."""
+        """Return the page, at the time of the made-up rows."""
         path = self.database.with_suffix(".html")
         write_report(self.pipeline, path, **{"now": data.NOW, **options})
         return path.read_text(encoding="utf-8")
 
     def fill(self, tables: dict[str, list[Row]]) -> None:
-        """Adds rows."""
+        """Add rows."""
         with duckdb.connect(str(self.database)) as connection:
             for table, rows in tables.items():
                 places = ", ".join(["?"] * len(rows[0]))
@@ -61,7 +61,7 @@ Report = Callable[..., Reported]
 
 @pytest.fixture(scope="session")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
-    """Makes a DuckDB file of each kind, once."""
+    """Make a DuckDB file of each kind, once."""
     folder = tmp_path_factory.mktemp("reported")
 
     def make(story: str, tables: tuple[str, ...]) -> Path:
@@ -76,7 +76,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
 
 @pytest.fixture
 def reported(made: Callable[..., Path], own_folders: Path) -> Report:
-    """Gives a warehouse of one of the `STORIES`, or of rows of a test's own."""
+    """Give a warehouse of one of the `STORIES`, or of rows of a test's own."""
 
     def report(story: str = "", *, tables: tuple[str, ...] = (), **rows: list[Row]) -> Reported:
         path = own_folders / "sms_replies.duckdb"

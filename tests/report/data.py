@@ -16,13 +16,13 @@ _numbers = itertools.count()
 
 
 def a_reply(text: str | None = "TD", ago: timedelta = timedelta(hours=5), **values: Any) -> Row:
-    """A row of `replies`, written so long before `NOW` and pulled soon after."""
+    """Return a row of `replies`, written so long before `NOW` and pulled soon after."""
     times = {"reply_time": NOW - ago, "pulled_at": NOW - ago + timedelta(seconds=40)}
     return a_row("replies", next(_numbers), **{"reply_content": text, **times, **values})
 
 
 def a_receipt(status: str = "SUCCESS", ago: timedelta = timedelta(hours=6), **values: Any) -> Row:
-    """A row of `receipts`, of a message that arrived or failed so long before `NOW`."""
+    """Return a row of `receipts`, of a message that arrived or failed so long before `NOW`."""
     times = {"user_receive_time": NOW - ago, "pulled_at": NOW - ago + timedelta(seconds=40)}
     code = "DELIVRD" if status == "SUCCESS" else "UNDELIVRD"
     what = {"report_status": status, "description": code, **times, **values}
@@ -30,7 +30,7 @@ def a_receipt(status: str = "SUCCESS", ago: timedelta = timedelta(hours=6), **va
 
 
 def a_pull_in_doubt(ago: timedelta = timedelta(days=1), **values: Any) -> Row:
-    """A row of `pulls`, whose outcome is unknown."""
+    """Return a row of `pulls`, whose outcome is unknown."""
     number = next(_numbers)
     what = {"outcome": "in_doubt", "records": None, "at_risk": 100, "error": "Client.ReadTimeout"}
     times = {"requested_at": NOW - ago, "answered_at": None, "pull_id": f"d/{number:06}"}
@@ -38,7 +38,7 @@ def a_pull_in_doubt(ago: timedelta = timedelta(days=1), **values: Any) -> Row:
 
 
 def a_rejected_record(ago: timedelta = timedelta(days=2), **values: Any) -> Row:
-    """A row of `rejected_records`."""
+    """Return a row of `rejected_records`."""
     what = {"reason": "ReplyTime is not an integer", "pulled_at": NOW - ago}
     return a_row("rejected_records", next(_numbers), **{**what, **values})
 
@@ -174,7 +174,7 @@ def hostile() -> dict[str, list[Row]]:
 
 
 def campaigns(count: int = 50) -> dict[str, list[Row]]:
-    """Replies to many campaigns, the first of which has a name of 200 characters."""
+    """Return replies to many campaigns, the first of which has a name of 200 characters."""
     chance = random.Random(2)
     names = [("A campaign of a very long name, " * 8)[:200], *(f"Campaign {n}" for n in range(1, count))]
     return {
@@ -193,7 +193,7 @@ def campaigns(count: int = 50) -> dict[str, list[Row]]:
 
 
 def fill(warehouse: Warehouse, rows: dict[str, list[Row]]) -> Warehouse:
-    """The warehouse with these rows, and the views of its tables."""
+    """Return the warehouse with these rows, and the views of its tables."""
     warehouse.fill(**rows)
     warnings = warehouse.create_views()
     assert not warnings, warnings

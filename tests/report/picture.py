@@ -21,7 +21,7 @@ WIDTH, HEIGHT = 1280, 1560
 
 
 def make_page(folder: Path) -> Path:
-    """The page that the demo makes in a folder."""
+    """Return the page that the demo makes in a folder."""
     environment = {
         **os.environ,
         "RUNTIME__DLTHUB_TELEMETRY": "false",
@@ -33,7 +33,7 @@ def make_page(folder: Path) -> Path:
 
 
 def main() -> None:
-    """Makes the page, if none is given, and its picture."""
+    """Make the page, if none is given, and its picture."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--page", type=Path)
     parser.add_argument("picture", type=Path, nargs="?", default=Path("docs/report.png"))

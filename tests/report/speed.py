@@ -29,13 +29,13 @@ write_report(pipeline, Path(folder, "page.html"), now=now)
 
 
 def page_of(database: Path, folder: Path) -> Usage:
-    """Makes the page of a DuckDB file in a folder, and says what that used."""
+    """Make the page of a DuckDB file in a folder, and return what that used."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "RUNTIME__DLTHUB_TELEMETRY": "false"}
     return measure([[sys.executable, "-c", _PROGRAM, str(database), str(folder)]], folder, environment)
 
 
 def main() -> None:
-    """Makes the warehouse and the page."""
+    """Make the warehouse and the page."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--rows", type=int, default=10_000_000)
     parser.add_argument("--receipts", action="store_true", help="as many receipts as replies")

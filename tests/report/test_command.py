@@ -20,14 +20,14 @@ from tests.report.conftest import Report, Reported
 
 
 def parse(*arguments: str) -> argparse.Namespace:
-    """The options of a command line."""
+    """Return the options of a command line."""
     parser = argparse.ArgumentParser()
     add_arguments(parser)
     return parser.parse_args(arguments)
 
 
 def exported(source: Reported, view: str) -> list[dict[str, str]]:
-    """The rows of a view as a program reads them from its CSV."""
+    """Return the rows of a view as a program reads them from its CSV."""
     stream = io.StringIO()
     count = export_csv(source.pipeline, view, stream)
     rows = list(csv.DictReader(io.StringIO(stream.getvalue())))

@@ -37,12 +37,12 @@ class Markup(HTMLParser):
         self.feed(page)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Counts it."""
+        """Count it."""
         self.tags[tag] += 1
         self.attributes += attrs
 
     def handle_data(self, data: str) -> None:
-        """Keeps it."""
+        """Keep it."""
         self.pieces.append(data)
 
     @property

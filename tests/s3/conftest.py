@@ -33,7 +33,7 @@ class S3Server:
         self.url = f"http://127.0.0.1:{self.port}"
 
     def files(self) -> s3fs.S3FileSystem:
-        """A client of the server that sees what is there now."""
+        """Return a client of the server that sees what is there now."""
         return s3fs.S3FileSystem(
             key=KEY_ID,
             secret=SECRET_KEY,
@@ -61,7 +61,7 @@ sys.stdin.read()
 
 @pytest.fixture(scope="session")
 def s3() -> Iterator[S3Server]:
-    """An S3 server with a bucket."""
+    """Provide an S3 server with a bucket."""
     server = S3Server()
     server.files().mkdir(BUCKET)
     yield server
@@ -70,7 +70,7 @@ def s3() -> Iterator[S3Server]:
 
 @pytest.fixture
 def journal_url(s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The URL of a new journal in the bucket, with credentials the dlt way in the environment."""
+    """Provide the URL of a new journal in the bucket, with credentials the dlt way in the environment."""
     url = f"s3://{BUCKET}/sms-{secrets.token_hex(4)}"
     monkeypatch.setenv(f"{CREDENTIALS}AWS_ACCESS_KEY_ID", KEY_ID)
     monkeypatch.setenv(f"{CREDENTIALS}AWS_SECRET_ACCESS_KEY", SECRET_KEY)
@@ -81,13 +81,13 @@ def journal_url(s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> str:
 
 @pytest.fixture
 def short_lease(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A lease of this process ends soon, so that a test need not wait for it."""
+    """Provide a lease of this process ends soon, so that a test need not wait for it."""
     monkeypatch.setattr(lease, "LEASE_SECONDS", 3.0)
 
 
 @pytest.fixture
 def proxy(s3: S3Server, journal_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:
-    """A proxy on the job's way to the journal."""
+    """Provide a proxy on the job's way to the journal."""
     assert journal_url
     with Proxy(s3.port) as proxy:
         monkeypatch.setenv(f"{CREDENTIALS}ENDPOINT_URL", proxy.url)
@@ -96,6 +96,6 @@ def proxy(s3: S3Server, journal_url: str, monkeypatch: pytest.MonkeyPatch) -> It
 
 @pytest.fixture
 def configured_with_s3(configured: SimulatorProcess, journal_url: str) -> SimulatorProcess:
-    """The main job's configuration, with the journal in the bucket."""
+    """Provide the main job's configuration, with the journal in the bucket."""
     assert journal_url
     return configured

@@ -115,7 +115,7 @@ class _Server(ThreadingHTTPServer):
     block_on_close = False
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """A client that is gone is what some tests are about."""
+        """Say nothing: a client that is gone is what some tests are about."""
 
 
 class _Handler(BaseHTTPRequestHandler):

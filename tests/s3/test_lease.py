@@ -19,7 +19,7 @@ pytestmark = pytest.mark.usefixtures("short_lease")
 
 
 def is_lease(method: str, path: str) -> bool:
-    """A write of the lease."""
+    """Return a write of the lease."""
     return method == "PUT" and path.endswith("/lease")
 
 

@@ -43,13 +43,13 @@ class PausedJob:
 
 @pytest.fixture
 def short_lease(configured: SimulatorProcess, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A lease of this process ends soon, too, and a pull's time does not."""
+    """Provide a lease of this process ends soon, too, and a pull's time does not."""
     monkeypatch.setattr(lease, "LEASE_SECONDS", 3.0)
     monkeypatch.setenv("SOURCES__SMS_SOURCE__PULL_TIMEOUT", "60")
 
 
 def ledger(warehouse: Warehouse) -> Rows:
-    """What became of the pulls: outcome, pulls, records."""
+    """Return what became of the pulls: outcome, pulls, records."""
     return warehouse.query("select outcome, count(*), sum(records) from sms.pulls group by 1 order by 1")
 
 

@@ -24,7 +24,7 @@ def replies_wait(configured_with_s3: SimulatorProcess) -> None:
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The store's client gives up, and a dead holder's lease ends, sooner than they would."""
+    """Provide the store's client gives up, and a dead holder's lease ends, sooner than they would."""
     options = '{"config_kwargs": {"retries": {"max_attempts": 0}}}'
     monkeypatch.setenv("SOURCES__SMS_SOURCE__JOURNAL__KWARGS", options)
     monkeypatch.setattr(lease, "LEASE_SECONDS", 5.0)
@@ -32,12 +32,12 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def is_intent(method: str, path: str) -> bool:
-    """The announcement of a pull."""
+    """Return the announcement of a pull."""
     return method == "PUT" and path.endswith(".intent")
 
 
 def is_answer(method: str, path: str) -> bool:
-    """What came of a pull."""
+    """Return what came of a pull."""
     return method == "PUT" and path.endswith(".answer")
 
 

@@ -49,7 +49,7 @@ class Measure(NamedTuple):
 
 @contextmanager
 def light_store(delay: float) -> Iterator[str]:
-    """The URL of a store in a process of its own."""
+    """Provide the URL of a store in a process of its own."""
     command = [sys.executable, "-m", "tests.s3.light_store", "--delay", str(delay)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as store:
         assert store.stdout is not None

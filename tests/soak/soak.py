@@ -208,7 +208,7 @@ def _size(folder: Path) -> tuple[int, int]:
 
 
 def main() -> int:
-    """Runs it from a shell; the exit status is 1 if anything grows, or a reply is missing or doubled."""
+    """Run it from a shell; the exit status is 1 if anything grows, or a reply is missing or doubled."""
     parser = argparse.ArgumentParser(
         prog="python -m tests.soak.soak",
         description=__doc__,

@@ -15,7 +15,7 @@ DATABASES = ("duckdb", "postgres")
 
 @pytest.fixture(scope="session")
 def server() -> Iterator[PostgresServer]:
-    """A PostgreSQL server for all tests."""
+    """Provide a PostgreSQL server for all tests."""
     programs = find_programs()
     if programs is None:
         pytest.skip("PostgreSQL's server programs are not here: run tests/postgres/install.sh")
@@ -33,7 +33,7 @@ class Databases:
         self._count = 0
 
     def warehouse(self, *tables: str, dataset: str = "sms") -> Warehouse:
-        """A new database with these tables; all by default."""
+        """Return a new database with these tables; all by default."""
         self._count += 1
         folder = self._folder / str(self._count)
         folder.mkdir()
@@ -60,7 +60,7 @@ def databases(
 
 @pytest.fixture(scope="module")
 def warehouse(databases: Databases) -> Warehouse:
-    """A warehouse with all tables and views, which the tests of a file share: each fills it anew."""
+    """Provide a warehouse with all tables and views, which the tests of a file share: each fills it anew."""
     warehouse = databases.warehouse()
     assert warehouse.create_views() == []
     return warehouse

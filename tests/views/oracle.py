@@ -44,13 +44,13 @@ def grouped(rows: Iterable[Row], key: Callable[[Row], Key]) -> dict[Key, list[Ro
 
 
 def read(name: str) -> list[dict[str, str]]:
-    """The rows of a file of data."""
+    """Return the rows of a file of data."""
     with (DATA / f"{name}.csv").open(encoding="utf-8", newline="") as lines:
         return list(csv.DictReader(lines))
 
 
 def meaning(reply: Row) -> str | None:
-    """What a reply's keyword means: opt_out, opt_in, or None."""
+    """Return what a reply's keyword means: opt_out, opt_in, or None."""
     if reply["keyword"] in OPT_IN:
         return "opt_in"
     mainland = reply["country_code"] == "86" and reply["keyword"] in MAINLAND
@@ -58,7 +58,7 @@ def meaning(reply: Row) -> str | None:
 
 
 def by_time(reply: Row) -> tuple[datetime, datetime, str]:
-    """The order of replies."""
+    """Return the order of replies."""
     return reply["reply_time"], reply["pulled_at"], reply["reply_id"]
 
 
@@ -117,7 +117,7 @@ def campaign(reply: Row) -> tuple[str, str, str]:
 
 
 def opt_outs(data: Data) -> Rows:
-    """A walk through each person's keywords in their order."""
+    """Return a walk through each person's keywords in their order."""
     rows: Rows = []
     worded = [reply for reply in unique_replies(data) if meaning(reply)]
     for key, replies in grouped(worded, sender).items():
@@ -147,7 +147,7 @@ def opt_outs(data: Data) -> Rows:
 
 
 def possible_opt_outs(data: Data) -> Rows:
-    """The phrases, looked for in each text."""
+    """Return the phrases, looked for in each text."""
 
     def squeezed(text: str) -> str:
         return "".join(character for character in text.lower() if character not in " '’.,;:!?…-_，。！？~")
@@ -172,7 +172,7 @@ def people(replies: Iterable[Row]) -> int:
 
 
 def campaigns(data: Data) -> Rows:
-    """Counts."""
+    """Return the counts."""
     rows: Rows = []
     for key, replies in grouped(unique_replies(data), campaign).items():
         times = [reply["reply_time"] for reply in replies]
@@ -183,7 +183,7 @@ def campaigns(data: Data) -> Rows:
 
 
 def answers(data: Data) -> Rows:
-    """The last answer of each person to each campaign."""
+    """Return the last answer of each person to each campaign."""
     rows: Rows = []
     given = [reply for reply in unique_replies(data) if reply["keyword"] and not meaning(reply)]
     for key, replies in grouped(given, campaign).items():
@@ -195,7 +195,7 @@ def answers(data: Data) -> Rows:
 
 
 def reply_hours(data: Data) -> Rows:
-    """Counts by the clock of the zone."""
+    """Count by the clock of the zone."""
 
     def cell(reply: Row) -> tuple[int, int]:
         local = reply["reply_time"].astimezone(data.zone)
@@ -215,7 +215,7 @@ def late_replies(data: Data) -> Rows:
 
 
 def pulls_in_doubt(data: Data) -> Rows:
-    """The ledger's rows in doubt, and what look-ups found."""
+    """Return the ledger's rows in doubt, and what look-ups found."""
     found = [("replies", row, row["reply_time"]) for row in data.replies]
     found += [("receipts", row, row["user_receive_time"]) for row in data.receipts]
     rows: Rows = []
@@ -235,7 +235,7 @@ def pulls_in_doubt(data: Data) -> Rows:
 
 
 def utc_day(receipt: Row) -> date | None:
-    """The day on which a receipt's message arrived."""
+    """Return the day on which a receipt's message arrived."""
     time = receipt["user_receive_time"]
     return time.astimezone(timezone.utc).date() if time else None
 
@@ -262,7 +262,7 @@ def explanation(status: str, description: str | None) -> tuple[str, str | None]:
 
 
 def deliveries(data: Data) -> Rows:
-    """Counts of receipts."""
+    """Return how many receipts of each code came a day."""
 
     def key(receipt: Row) -> tuple[Any, ...]:
         return utc_day(receipt), receipt["sms_sdk_app_id"], receipt["report_status"], receipt["description"]

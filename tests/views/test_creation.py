@@ -30,7 +30,7 @@ COMMENTS = {
 
 
 def views(warehouse: Warehouse, databases: Databases) -> dict[str, object]:
-    """The views of the dataset, each with something that changes when it is made anew: see `note`."""
+    """Return the views of the dataset, each with something that changes when it is made anew: see `note`."""
     return dict(warehouse.query(IDENTITIES[databases.kind]))
 
 
@@ -110,7 +110,7 @@ def test_what_is_somebody_else_s_stays(databases: Databases, kind: str) -> None:
 
 
 def of_an_older_version(warehouse: Warehouse) -> None:
-    """Views with fewer columns and other types, one reading the other, as another version may have made."""
+    """Make views with fewer columns and other types, one reading the other, as another version may."""
     warehouse.execute("create view sms.opt_out_words as select 1 as word")
     warehouse.execute("create view sms.opt_outs as select word from sms.opt_out_words")
     for name in ("opt_out_words", "opt_outs"):

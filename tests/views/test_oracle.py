@@ -65,7 +65,7 @@ CODES = st.sampled_from(
 
 @st.composite
 def replies(draw: st.DrawFn) -> list[Row]:
-    """Some replies, many of them copies of each other."""
+    """Return some replies, many of them copies of each other."""
     rows = []
     for number in range(draw(st.integers(0, 12))):
         time = NOON - timedelta(minutes=draw(MINUTES))
@@ -95,7 +95,7 @@ def replies(draw: st.DrawFn) -> list[Row]:
 
 @st.composite
 def receipts(draw: st.DrawFn) -> list[Row]:
-    """Some receipts, around the replies."""
+    """Return some receipts, around the replies."""
     rows = []
     for number in range(draw(st.integers(0, 12))):
         time = draw(st.none() | MINUTES.map(lambda minutes: NOON - timedelta(minutes=minutes)))
@@ -125,7 +125,7 @@ def receipts(draw: st.DrawFn) -> list[Row]:
 
 @st.composite
 def pulls(draw: st.DrawFn) -> list[Row]:
-    """Some rows of the ledger."""
+    """Return some rows of the ledger."""
     return [
         a_row(
             "pulls",

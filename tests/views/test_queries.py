@@ -22,7 +22,7 @@ PAGE = (Path(__file__).resolve().parents[2] / "docs" / "queries.md").read_text(e
 
 
 def blocks(language: str) -> list[str]:
-    """The page's blocks of code in a language."""
+    """Return the page's blocks of code in a language."""
     found: list[str] = re.findall(rf"```{language}\n(.*?)```", PAGE, re.DOTALL)
     return found
 
@@ -33,7 +33,7 @@ HOUR = timedelta(hours=1)
 
 
 def fill(warehouse: Warehouse) -> None:
-    """A small week: messages to four people, three of whom replied, and a send log."""
+    """Fill in a small week: messages to four people, three of whom replied, and a send log."""
     replies: list[dict[str, Any]] = [
         {"phone_number": "+1", "reply_content": "退订", "reply_time": NOW - HOUR},
         {"phone_number": "+2", "reply_content": "yes", "reply_time": NOW - HOUR, "extend_code": "12"},
@@ -67,7 +67,7 @@ def fill(warehouse: Warehouse) -> None:
 
 @pytest.fixture(scope="module")
 def answers(databases: Databases) -> dict[str, Rows]:
-    """What each query of the page says; `sends` is in the dataset, where dlt's connections look first."""
+    """Provide what each query of the page says; `sends` is in the dataset, where dlt looks first."""
     warehouse = databases.warehouse()
     assert warehouse.create_views() == []
     fill(warehouse)

@@ -55,7 +55,7 @@ NOON = datetime(2026, 11, 20, 12, tzinfo=timezone.utc)
 
 
 def a_row(table: str, number: int, **values: Any) -> Row:
-    """A row of a table, with these values and plain ones for the rest."""
+    """Return a row of a table, with these values and plain ones for the rest."""
     plain: Row = {
         "pull_id": "d/000001",
         "channel": "queue",
@@ -127,12 +127,12 @@ class Warehouse:
 
     @contextmanager
     def client(self) -> Iterator[Any]:
-        """A connection of dlt's."""
+        """Provide a connection of dlt's."""
         with self.pipeline.sql_client() as client:
             yield client
 
     def create_views(self, **options: Any) -> list[str]:
-        """The views of the tables that are there; gives the warnings."""
+        """Return the views of the tables that are there; gives the warnings."""
         with self.client() as client:
             return create_views(client, self.tables, **options)
 
@@ -165,5 +165,5 @@ class Warehouse:
             return [tuple(row) for row in client.execute_sql(sql) or ()]
 
     def view(self, name: str, *columns: str) -> Rows:
-        """What a view has, of these columns, in no order."""
+        """Return what a view has, of these columns, in no order."""
         return self.query(f"select {', '.join(columns) or '*'} from sms.{name}")

@@ -34,7 +34,7 @@ _EXPRESSION = re.compile(r"\$\{\{ (secrets|vars)\.(\w+) \}\}")
 
 
 def load_workflow() -> dict[Any, Any]:
-    """The workflow's file."""
+    """Return the workflow's file."""
     document: dict[Any, Any] = yaml.safe_load(WORKFLOW.read_text(encoding="utf-8"))
     return document
 
@@ -47,7 +47,7 @@ class Repository:
     secrets: dict[str, str] = field(default_factory=dict)
 
     def fill_in(self, environment: Mapping[str, str]) -> dict[str, str]:
-        """An `env:` of the file with its expressions evaluated; what is not set is empty, as on GitHub."""
+        """Return an `env:` of the file, its expressions evaluated; what is not set is empty, as on GitHub."""
         settings = {"vars": self.vars, "secrets": self.secrets}
         return {
             name: _EXPRESSION.sub(lambda match: settings[match[1]].get(match[2], ""), value)
@@ -71,7 +71,7 @@ class Runner:
         self.summary.touch()
 
     def steps(self) -> Iterator[str]:
-        """Runs the steps in order; yields the name of each before it is run. `failed` tells the end."""
+        """Run the steps in order; yield the name of each before it is run. `failed` tells the end."""
         (job,) = self._workflow["jobs"].values()
         failed = False
         for step in job["steps"]:
@@ -88,16 +88,16 @@ class Runner:
         self.failed = failed
 
     def run(self) -> None:
-        """Runs all steps."""
+        """Run all steps."""
         for _ in self.steps():
             pass
 
     def printed(self) -> str:
-        """What the steps have printed."""
+        """Return what the steps have printed."""
         return self.output.read_text(encoding="utf-8")
 
     def kill_step(self) -> None:
-        """What becomes of a runner whose machine is gone."""
+        """Do what becomes of a runner whose machine is gone."""
         assert self.step is not None
         os.killpg(self.step.pid, signal.SIGKILL)
 
@@ -155,7 +155,7 @@ def _git(*arguments: str) -> str:
 
 
 def _pip_cache() -> str:
-    """What the workflow's `cache: pip` keeps from run to run: the cache of the user, not of the test."""
+    """Return what the workflow's `cache: pip` keeps from run to run: the user's cache, not the test's."""
     home = Path(pwd.getpwuid(os.getuid()).pw_dir)
     return os.environ.get("PIP_CACHE_DIR") or str(home / ".cache" / "pip")
 
@@ -225,7 +225,7 @@ class Elsewhere:
 
 @pytest.fixture
 def elsewhere(simulator: SimulatorProcess, s3: S3Server, postgres: PostgresWarehouse) -> Elsewhere:
-    """A journal in an S3 server and a warehouse in PostgreSQL, both empty."""
+    """Provide a journal in an S3 server and a warehouse in PostgreSQL, both empty."""
     source = "SOURCES__SMS_SOURCE"
     repository = Repository(
         vars={

@@ -22,12 +22,12 @@ class Replies(Stream):
     primary_key = ["PhoneNumber", "ReplyTime"]
 
     def get_json_schema(self) -> Mapping[str, Any]:
-        """The fields, as the API documents them."""
+        """Return the fields, as the API documents them."""
         properties: dict[str, Any] = {name: {"type": ["null", "string"]} for name in FIELDS}
         return {"type": "object", "properties": {**properties, "ReplyTime": {"type": ["null", "integer"]}}}
 
     def read_records(self, *args: Any, **kwargs: Any) -> Iterable[Mapping[str, Any]]:
-        """Replies until an empty page."""
+        """Return replies until an empty page."""
         for page in pages():
             yield from page
 
@@ -40,11 +40,11 @@ class SmsSource(AbstractSource):
         return ConnectorSpecification(connectionSpecification={"type": "object", "properties": {}})
 
     def check_connection(self, *args: Any) -> tuple[bool, None]:
-        """A pull would take replies, so nothing is asked."""
+        """Return a pull would take replies, so nothing is asked."""
         return True, None
 
     def streams(self, config: Mapping[str, Any]) -> list[Stream]:
-        """The one stream."""
+        """Return the one stream."""
         return [Replies()]
 
 

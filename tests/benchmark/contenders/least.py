@@ -19,7 +19,7 @@ from tests.benchmark.contenders.textbook_dlt import pull
 
 @dlt.resource(name="replies", primary_key="reply_id", write_disposition="merge")
 def replies() -> Iterator[pa.Table]:
-    """The rows, a group at a time."""
+    """Yield the rows, a group at a time."""
     rows = pq.ParquetFile("rows.parquet")
     for group in range(rows.num_row_groups):
         yield rows.read_row_group(group)

@@ -7,7 +7,7 @@ from tests.benchmark.contenders.sdk_client import pages
 
 
 def main() -> None:
-    """Appends each page to a table as it comes, until an empty one."""
+    """Append each page to a table as it comes, until an empty one."""
     with duckdb.connect("script.duckdb") as connection:
         connection.execute(
             "create table if not exists replies (ExtendCode varchar, CountryCode varchar, "

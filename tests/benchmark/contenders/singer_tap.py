@@ -26,7 +26,7 @@ class RepliesStream(Stream):
     ).to_dict()
 
     def get_records(self, context: Any) -> Iterable[dict[str, Any]]:
-        """Replies until an empty page."""
+        """Return replies until an empty page."""
         for page in pages():
             yield from page
 
@@ -38,7 +38,7 @@ class SmsTap(Tap):
     config_jsonschema = th.PropertiesList().to_dict()
 
     def discover_streams(self) -> list[Stream]:
-        """The one stream."""
+        """Return the one stream."""
         return [RepliesStream(self)]
 
 

@@ -12,7 +12,7 @@ from sms_source.api.signing import TC3Auth
 
 
 def keys() -> tuple[str, str, None]:
-    """What signs a request."""
+    """Return what signs a request."""
     return os.environ["BENCHMARK_SECRET_ID"], os.environ["BENCHMARK_SECRET_KEY"], None
 
 

@@ -44,7 +44,7 @@ class Watched:
 
 @pytest.fixture
 def shown(browser: Browser, own_folders: Path) -> Iterator[Callable[..., Watched]]:
-    """Shows a page from its file, as whoever gets it by mail does."""
+    """Show a page from its file, as whoever gets it by mail does."""
     contexts = []
 
     def show(html: str, *, width: int = 1280, **options: Any) -> Watched:

@@ -23,7 +23,7 @@ SECTION = "section[aria-labelledby='{}']"
 
 
 def table(shown: Watched, section: str, number: int = 0) -> list[list[str]]:
-    """The rows of a section's table, as a person reads them: the lines of each cell."""
+    """Return the rows of a section's table, as a person reads them: the lines of each cell."""
     rows: list[list[str]] = (
         shown.page.locator(f"{SECTION.format(section)} table")
         .nth(number)
@@ -36,7 +36,7 @@ def table(shown: Watched, section: str, number: int = 0) -> list[list[str]]:
 
 
 def figures(text: str) -> list[int]:
-    """The whole numbers in a text."""
+    """Return the whole numbers in a text."""
     return [int(number.replace(",", "")) for number in re.findall(r"\d[\d,]*", text)]
 
 
