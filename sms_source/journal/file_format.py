@@ -141,15 +141,20 @@ def decode(pull: Pull, content: bytes) -> Pull:
     Raises:
         ValueError: the file is not whole.
     """
-    envelope, rest = _parts(content)
+    envelope, body = _whole(content)
     try:
-        # A process killed between writing and renaming leaves the reserved room behind the body.
-        body = rest[: envelope["body_bytes"]]
-        if len(body) != envelope["body_bytes"] or zlib.crc32(body) != envelope["body_crc32"]:
-            raise ValueError("the body is not whole")
         return _filled(pull, envelope, envelope["error"], body)
     except (KeyError, TypeError, NotAnAnswerError) as failure:
         raise ValueError(f"the envelope is not one: {type(failure).__name__}") from None
+
+
+def is_whole(content: bytes) -> bool:
+    """Return whether a file is as it was written, by its checksum; what it says is not looked at."""
+    try:
+        _whole(content)
+    except ValueError:
+        return False
+    return True
 
 
 def decode_torn(pull: Pull, content: bytes) -> Pull:
@@ -173,6 +178,19 @@ def _parts(content: bytes) -> tuple[dict[str, Any], bytes]:
     if not newline:
         raise ValueError("the envelope is not whole")
     return json.loads(line), rest
+
+
+def _whole(content: bytes) -> tuple[dict[str, Any], bytes]:
+    """Return a file's envelope and body. Raises `ValueError` when the body is another than was written."""
+    envelope, rest = _parts(content)
+    try:
+        # A process killed between writing and renaming leaves the reserved room behind the body.
+        body = rest[: envelope["body_bytes"]]
+        if len(body) != envelope["body_bytes"] or zlib.crc32(body) != envelope["body_crc32"]:
+            raise ValueError("the body is not whole")
+    except (KeyError, TypeError) as failure:
+        raise ValueError(f"the envelope is not one: {type(failure).__name__}") from None
+    return envelope, body
 
 
 def _filled(pull: Pull, envelope: dict[str, Any], error: str | None, body: bytes) -> Pull:

@@ -6,9 +6,10 @@ import os
 import shutil
 import socket
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import TypeVar
 
 from filelock import FileLock, Timeout
 
@@ -18,6 +19,8 @@ FOLDER_MODE = 0o700
 FILE_MODE = 0o600
 LOCK_FILE = "lock"
 HOLDER_FILE = "holder.json"
+
+Made = TypeVar("Made")
 
 
 class LocalReservation:
@@ -74,12 +77,12 @@ class LocalStorage:
 
     def reserve(self, path: str, size: int) -> LocalReservation:
         target = f"{self.url}/{path}"
-        folder = os.path.dirname(target)
-        self._make_folder(folder)
-        descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, FILE_MODE)
+        descriptor = self._in_folder(
+            target, lambda: os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, FILE_MODE)
+        )
         try:
             _allocate(descriptor, size)
-            _flush_folder(folder)
+            _flush_folder(os.path.dirname(target))
         except OSError:
             os.close(descriptor)
             os.unlink(target)
@@ -109,10 +112,8 @@ class LocalStorage:
 
     def move(self, path: str, new_path: str) -> None:
         target = f"{self.url}/{new_path}"
-        folder = os.path.dirname(target)
-        self._make_folder(folder)
-        os.replace(f"{self.url}/{path}", target)
-        _flush_folder(folder)
+        self._in_folder(target, lambda: os.replace(f"{self.url}/{path}", target))
+        _flush_folder(os.path.dirname(target))
 
     def remove(self, paths: list[str]) -> None:
         for path in paths:
@@ -145,6 +146,14 @@ class LocalStorage:
         os.replace(draft, target)
         if flush:
             _flush_folder(os.path.dirname(target))
+
+    def _in_folder(self, target: str, make: Callable[[], Made]) -> Made:
+        """Make a file; its folder is there nearly always, so it is made only once it is missed."""
+        try:
+            return make()
+        except FileNotFoundError:
+            self._make_folder(os.path.dirname(target))
+            return make()
 
     def _make_folder(self, folder: str) -> None:
         """Create a folder and its parents, each flushed into the one above it."""

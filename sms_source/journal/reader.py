@@ -61,7 +61,7 @@ class Reader:
         paths = [f"{FOLDER}/{drain_id}/{names[0]}" for names in files.values()]
         for names, first in zip(files.values(), self._storage.read_many(paths), strict=True):
             member, pull = self._best(drain_id, names, first)
-            if pull.channel == "queue" or not pull.in_doubt:  # else it can't be read, and was no pull
+            if _is_pull(pull):
                 yield member, pull
 
     def bundle(self, path: str) -> Iterator[tuple[Member, Pull]]:
@@ -74,12 +74,19 @@ class Reader:
             self.set_aside(name, str(error), folder)
 
     def loaded(self, drain_id: str, files: Files, load_id: str) -> Iterator[Member]:
-        """Yield the files of a drain as they are archived."""
-        for member, pull in self.drain(drain_id, files):
+        """Yield the files of a drain as they are archived; what they say was read when they were loaded."""
+        paths = [f"{FOLDER}/{drain_id}/{names[0]}" for names in files.values()]
+        for names, first in zip(files.values(), self._storage.read_many(paths), strict=True):
+            if state_of(names[0]) != "intent" and isinstance(first, bytes) and file_format.is_whole(first):
+                yield Member(drain_id, names[0], first, load_id)
+                continue
+            member, pull = self._best(drain_id, names, first)
+            if not _is_pull(pull):
+                continue
             state = file_format.loaded_state(pull)
             # What was not renamed has the reserved room behind its body.
             content = member.content if state_of(member.name) == state else encode(pull)
-            yield member._replace(name=file_name(pull, state), content=content, load_id=load_id)
+            yield Member(drain_id, file_name(pull, state), content, load_id)
 
     def set_aside(self, path: str, reason: str, folder: str = FOLDER) -> None:
         """Move what can't be read out of the way."""
@@ -124,3 +131,8 @@ class Reader:
         except ValueError as error:
             logger.error("journal %s: %s/%s: %s", self._storage.url, member.drain_id, member.name, error)
             return replace(pull, error=UNREADABLE)
+
+
+def _is_pull(pull: Pull) -> bool:
+    """Return whether there is something to load: a push or a look-up that can't be read has none."""
+    return pull.channel == "queue" or not pull.in_doubt
