@@ -196,7 +196,7 @@ def _networks(value: Any) -> list[str]:
 
 
 def _absolute(journal_url: str) -> str:
-    """Return a relative path is beside the database: in the folder where dlt puts a DuckDB file."""
+    """Return the path, a relative one beside the database: in the folder where dlt puts a DuckDB file."""
     _expect("journal_url", journal_url, "a folder", journal_url.strip())
     if "://" in journal_url:
         return journal_url

@@ -61,7 +61,7 @@ class Output(Protocol):
         """Where the rows are."""
 
     def error(self, error: Exception) -> int:
-        """Return what ended the job; returns its exit status."""
+        """Tell what ended the job; return its exit status."""
 
 
 class TextOutput:

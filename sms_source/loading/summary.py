@@ -42,7 +42,7 @@ class Summary:
         self.new_rows = {name: count - before.get(name, 0) for name, count in rows.items()}
 
     def total(self, name: str) -> int:
-        """Return a count of the reports, added up."""
+        """Return a count, added up over the reports."""
         values = (getattr(report, name) for report in self.reports)
         return sum(value if isinstance(value, int) else value.total() for value in values)
 

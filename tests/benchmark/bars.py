@@ -130,7 +130,7 @@ class Workshop:
 
 
 def ceiling(workshop: Workshop, scale: Scale) -> list[Bar]:
-    """Return the drain at the ceiling."""
+    """Measure the drain at the ceiling."""
     rate = Bar("pull rate over the API's ceiling", 0.95, at_most=False)
     refused = Bar("requests refused for the rate", 0.01, at_most=True)
     whole = Bar("whole run over the ideal time", 1.25, at_most=True)
@@ -171,7 +171,7 @@ def memory(workshop: Workshop, scale: Scale) -> list[Bar]:
 
 
 def table(workshop: Workshop, scale: Scale) -> list[Bar]:
-    """Return the cost of the table's size: the same replies into a full table and into an empty one."""
+    """Measure what the table's size costs: the same replies into a full table and into an empty one."""
     bar = Bar(f"a run into {scale.table_rows:,} rows over one into none", 1.3, at_most=True)
     full = workshop.a_folder()
     workshop.drain(OURS, UNLIMITED, 1, full)
@@ -219,7 +219,7 @@ def fill(database: Path, rows: int) -> None:
 
 
 def small(workshop: Workshop, scale: Scale) -> list[Bar]:
-    """Return the fixed cost of a run with 100 replies, beside the least that dlt can do."""
+    """Measure the fixed cost of a run with 100 replies, beside the least that dlt can do."""
     bar = Bar("a run of 100 replies over a bare dlt pipeline of 100 dicts", 1.3, at_most=True)
     ours, bare = workshop.a_folder(), workshop.a_folder()
     with source(UNLIMITED) as queue:
@@ -233,7 +233,7 @@ def small(workshop: Workshop, scale: Scale) -> list[Bar]:
 
 
 def empty(workshop: Workshop, scale: Scale) -> list[Bar]:
-    """Return the fixed cost of the run that happens most: nobody has replied."""
+    """Measure the fixed cost of the run that happens most: nobody has replied."""
     bar = Bar("a run on an empty queue over `import dlt`", 2, at_most=True)
     folder = workshop.a_folder()
     with source(UNLIMITED) as queue:

@@ -31,7 +31,7 @@ SHORT = Course({AT_THE_CEILING: 2_000, UNLIMITED: 2_000}, rounds=1, killed=3_000
 def race(
     workshop: Workshop, contenders: Sequence[Contender], course: Course, tell: Callable[[str], None]
 ) -> list[dict[str, Any]]:
-    """Return a result for each contender, setting and round: replies a second, CPU, memory, requests."""
+    """Measure each contender in each setting and round: replies a second, CPU, memory, requests."""
     results = []
     for setting, replies in course.replies.items():
         for number in range(course.rounds):
@@ -57,7 +57,7 @@ def race(
 def losses(
     workshop: Workshop, contenders: Sequence[Contender], course: Course, tell: Callable[[str], None]
 ) -> list[dict[str, Any]]:
-    """Return what each contender has lost and doubled after a kill half way, and a second run to the end."""
+    """Measure what each contender loses and doubles after a kill half way, and a second run to the end."""
     results = []
     for contender in contenders:
         folder = workshop.a_folder()

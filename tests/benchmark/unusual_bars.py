@@ -109,7 +109,7 @@ def _check_receipts(folder: Path, expected: int) -> None:
 
 
 def encryption(workshop: Workshop, scale: Scale) -> list[Bar]:
-    """Return the CPU that an encrypted journal costs."""
+    """Measure the CPU that an encrypted journal costs."""
     bar = Bar("CPU a reply with an encrypted journal over one in clear", 1.05, at_most=True)
     key = base64.b64encode(bytes(range(32))).decode()
     for _ in range(scale.rounds):

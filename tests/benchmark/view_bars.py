@@ -34,7 +34,7 @@ def views(workshop: Workshop, scale: Scale, database: Path | None = None) -> tup
 
 
 def load(workshop: Workshop, scale: Scale) -> Bar:
-    """Return a load of 100 replies with views, beside one without, in turn; both have loaded before."""
+    """Measure a load of 100 replies with views, beside one without, in turn; both have loaded before."""
     bar = Bar("a run of 100 replies with views over one without", 1.10, at_most=True)
     folders = {True: workshop.a_folder(), False: workshop.a_folder()}
     with source(UNLIMITED) as queue:

@@ -85,7 +85,7 @@ class Source:
         self.simulator.enqueue(self.app_id, a_campaign(count))
 
     def handed_out(self) -> int:
-        """Return replies handed out so far."""
+        """Return how many replies were handed out so far."""
         return self.simulator.stats().handed_out - self._start.handed_out
 
     def pulled(self) -> Pulled:

@@ -56,7 +56,7 @@ class RecordedDisk:
         self._change(path, None)
 
     def create(self, path: str) -> int:
-        """Return a file is made; its number is returned."""
+        """Make a file; return its number."""
         self._files.append(_File())
         self._change(path, len(self._files) - 1)
         return len(self._files) - 1

@@ -36,7 +36,7 @@ def test_kills_of_two_jobs_lose_and_double_nothing(options: Options, postgres: P
 
 @pytest.fixture
 def loaded(configured: SimulatorProcess, postgres: PostgresWarehouse, job: Job) -> SimulatorProcess:
-    """Provide the dataset has its tables, and one reply."""
+    """Provide a dataset that has its tables, and one reply."""
     configured.enqueue(APP, [a_reply("a")])
     assert job("--destination", "postgres")[0] == 0
     return configured

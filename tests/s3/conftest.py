@@ -81,7 +81,7 @@ def journal_url(s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> str:
 
 @pytest.fixture
 def short_lease(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Provide a lease of this process ends soon, so that a test need not wait for it."""
+    """Have the lease of this process end soon, so that a test need not wait for it."""
     monkeypatch.setattr(lease, "LEASE_SECONDS", 3.0)
 
 

@@ -43,7 +43,7 @@ class PausedJob:
 
 @pytest.fixture
 def short_lease(configured: SimulatorProcess, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Provide a lease of this process ends soon, too, and a pull's time does not."""
+    """Have the lease of this process end soon, too, and not a pull's time."""
     monkeypatch.setattr(lease, "LEASE_SECONDS", 3.0)
     monkeypatch.setenv("SOURCES__SMS_SOURCE__PULL_TIMEOUT", "60")
 

@@ -24,7 +24,7 @@ def replies_wait(configured_with_s3: SimulatorProcess) -> None:
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Provide the store's client gives up, and a dead holder's lease ends, sooner than they would."""
+    """Have the store's client give up, and a dead holder's lease end, sooner than they would."""
     options = '{"config_kwargs": {"retries": {"max_attempts": 0}}}'
     monkeypatch.setenv("SOURCES__SMS_SOURCE__JOURNAL__KWARGS", options)
     monkeypatch.setattr(lease, "LEASE_SECONDS", 5.0)

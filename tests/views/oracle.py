@@ -58,7 +58,7 @@ def meaning(reply: Row) -> str | None:
 
 
 def by_time(reply: Row) -> tuple[datetime, datetime, str]:
-    """Return the order of replies."""
+    """Return what replies are ordered by."""
     return reply["reply_time"], reply["pulled_at"], reply["reply_id"]
 
 
@@ -117,7 +117,7 @@ def campaign(reply: Row) -> tuple[str, str, str]:
 
 
 def opt_outs(data: Data) -> Rows:
-    """Return a walk through each person's keywords in their order."""
+    """Walk through each person's keywords in their order."""
     rows: Rows = []
     worded = [reply for reply in unique_replies(data) if meaning(reply)]
     for key, replies in grouped(worded, sender).items():

@@ -132,7 +132,7 @@ class Warehouse:
             yield client
 
     def create_views(self, **options: Any) -> list[str]:
-        """Return the views of the tables that are there; gives the warnings."""
+        """Make the views of the tables that are there; return the warnings."""
         with self.client() as client:
             return create_views(client, self.tables, **options)
 

@@ -40,7 +40,7 @@ class SmsSource(AbstractSource):
         return ConnectorSpecification(connectionSpecification={"type": "object", "properties": {}})
 
     def check_connection(self, *args: Any) -> tuple[bool, None]:
-        """Return a pull would take replies, so nothing is asked."""
+        """Ask nothing: a pull would take replies."""
         return True, None
 
     def streams(self, config: Mapping[str, Any]) -> list[Stream]:
