@@ -9,13 +9,7 @@ from hypothesis import strategies as st
 
 from sms_source.keywords import keywords
 
-NEWER_THAN_SOME_LIBRARIES = "ƛɤɷɼ"
-"""Unicode 16 gave these old letters an upper case, which some of pyarrow, its RE2 and Python know."""
-
-CHARACTERS = st.characters(codec="utf-8", exclude_characters=NEWER_THAN_SOME_LIBRARIES).filter(
-    # Assigned for so long that all libraries have the same tables.
-    lambda character: unicodedata.ucd_3_2_0.category(character) != "Cn"
-)
+CHARACTERS = st.characters(codec="utf-8")
 # Few letters among much else, halves of what NFKC composes, and ligatures that it takes apart.
 ODD = st.sampled_from(" 。!🙏\u0301\u200b\0ßﬁ㎏ﷺİıſ각\u1100\u1161\u11a8aéＡ９٣退")
 TEXTS = st.none() | st.text(CHARACTERS, max_size=60) | st.text(ODD, max_size=200)
@@ -29,9 +23,8 @@ def one(text: str | None) -> str | None:
 
 def in_plain_python(text: str | None) -> str | None:
     """Return the definition, a letter at a time."""
-    normal = unicodedata.normalize("NFKC", text or "").replace("ß", "SS")
-    upper = "".join(c.upper() if len(c.upper()) == 1 else c for c in normal)
-    kept = "".join(c for c in upper if c.isalnum())
+    upper = unicodedata.normalize("NFKC", text or "").upper()
+    kept = "".join(c for c in upper if unicodedata.category(c)[0] in "LN")
     return kept if 1 <= len(kept) <= 20 else None
 
 
@@ -45,6 +38,8 @@ EXAMPLES: list[tuple[str | None, str | None]] = [
     ("Straße", "STRASSE"),
     ("don't", "DONT"),
     ("arrêt", "ARRÊT"),
+    ("ΐǰ", "ΙJ"),
+    ("ɤ", "ɤ".upper()),
     ("arre\u0302t", "ARRÊT"),
     ("カ\u3099", "ガ"),
     ("수신거부", "수신거부"),
