@@ -7,12 +7,12 @@ import pytest
 
 from sms_source.api.answers import (
     Answer,
-    NotAnAnswerError,
     Unreadable,
     parse_answer,
     record_texts,
     whole_records,
 )
+from sms_source.api.brackets import NotAnAnswerError
 from sms_source.feeds import REPLIES
 
 
@@ -212,3 +212,37 @@ def test_what_an_answer_says_is_clean_when_it_is_read() -> None:
     answer = parse_answer(REPLIES, text.encode())
     assert answer.error == ("[2Jx ERROR: ***", "[2Jx ERROR: ***")
     assert answer.request_id == "[2Jx ERROR: +8615291990000"
+
+
+@pytest.mark.parametrize(
+    ("twice", "name"),
+    [
+        (
+            '{"Response": {"PullSmsReplyStatusSet": [{"a": 1}], "PullSmsReplyStatusSet": null}}',
+            "PullSmsReplyStatusSet",
+        ),
+        ('{"Response": {"PullSmsReplyStatusSet": [{"a": 1}]}, "Response": {"RequestId": "r"}}', "Response"),
+        ('{"Response": {"RequestId": "r"}, "Response": {"PullSmsReplyStatusSet": [{"a": 1}]}}', "Response"),
+    ],
+)
+def test_a_set_that_is_there_twice_hides_no_record(twice: str, name: str) -> None:
+    """A parser keeps the last one of a name: such an answer is in doubt, and each record in it is read."""
+    with pytest.raises(NotAnAnswerError, match=f"has {name} twice"):
+        parse_answer(REPLIES, twice.encode())
+    assert whole_records(REPLIES, twice.encode()).records == [{"a": 1}]
+
+
+def test_a_person_who_writes_the_name_of_the_set_hides_nothing_either() -> None:
+    """A text is no member, and a record's own member is none of the answer's."""
+    odd = [
+        {"ReplyContent": '"Response" "PullSmsReplyStatusSet"', "Response": {"PullSmsReplyStatusSet": 1}}
+    ] * 2
+    assert parse_answer(REPLIES, body(json.dumps(odd))).records == odd
+
+
+@pytest.mark.parametrize("rest", ["", ', "Odd": NaN', ', "Odd": 12345678901234567890123.5'])
+def test_a_whole_number_is_read_exactly_however_long_it_is(rest: str) -> None:
+    """An id that a field brings tomorrow is not rounded, in whatever way its answer is read."""
+    text = body(f'[{{"MessageId": 123456789012345678901{rest}}}]')
+    for answer in (parse_answer(REPLIES, text), whole_records(REPLIES, text)):
+        assert answer.records[0]["MessageId"] == 123456789012345678901

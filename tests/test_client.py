@@ -226,6 +226,16 @@ def test_an_expired_token_is_renewed_for_the_next_pull(simulator: SimulatorProce
         assert len(client.pull(REPLIES, APP, 1).answer.records) == 1
 
 
+@pytest.mark.parametrize("name", ["http_proxy", "ALL_PROXY"])
+def test_what_is_on_this_machine_is_not_asked_by_a_proxy(
+    simulator: SimulatorProcess, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """By one, what is allowed in clear to a loopback address alone would leave the machine."""
+    monkeypatch.setenv(name, "http://127.0.0.1:1")
+    with SmsClient(credentials(simulator), endpoint=simulator.url, timeout=5) as client:
+        client.check(REPLIES, APP)
+
+
 def test_a_check_takes_no_reply(simulator: SimulatorProcess, client: SmsClient) -> None:
     """Network, signature, permission and application id are proved, and the queue is as it was."""
     simulator.enqueue(APP, [a_reply()])

@@ -17,7 +17,8 @@ from dlt.common.normalizers.naming.snake_case import NamingConvention
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sms_source.api.answers import NotAnAnswerError, parse_answer, whole_records
+from sms_source.api.answers import parse_answer, whole_records
+from sms_source.api.brackets import NotAnAnswerError
 from sms_source.cli import job as run_main_job
 from sms_source.feeds import REPLIES
 from sms_source.journal.archive import read_bundle

@@ -19,7 +19,8 @@ import requests
 from urllib3.exceptions import HTTPError
 
 from sms_source import settings
-from sms_source.api.answers import Answer, NotAnAnswerError, parse_answer
+from sms_source.api.answers import Answer, parse_answer
+from sms_source.api.brackets import NotAnAnswerError
 from sms_source.api.catalogue import error_for
 from sms_source.api.signing import TC3Auth
 from sms_source.api.transport import CURRENT, DeadlineAdapter, Exchange, Stage
@@ -86,8 +87,10 @@ class SmsClient:
         # the URL and the headers, the adapter, the proxies and the certificates that the environment names.
         self._blank = requests.Request("POST", url, headers=self._session.headers).prepare()
         self._adapter = self._session.get_adapter(url)
+        # http:// is for this machine: by a proxy that the environment names, it would leave it in clear.
+        no_proxy = {"http": ""} if url.startswith("http://") else {}
         self._environment: Mapping[str, Any] = self._session.merge_environment_settings(
-            url, proxies={}, stream=True, verify=None, cert=None
+            url, proxies=no_proxy, stream=True, verify=None, cert=None
         )
 
     @classmethod

@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from sms_source.api.answers import NotAnAnswerError, Unreadable, decode_body, element_texts, parse_record
+from sms_source.api.answers import Unreadable, parse_json, parse_record
+from sms_source.api.brackets import NotAnAnswerError, decode_body, element_texts
 from sms_source.feeds import Feed
 
 UNKNOWN_APPLICATION = "-"
@@ -48,7 +49,7 @@ def parse_push(feed: Feed, sms_sdk_app_id: str, body: bytes) -> Pushed:
         NotAPushError: there is no JSON in it.
     """
     try:
-        document = orjson.loads(body)
+        document = parse_json(body)
     except ValueError:
         entries = [parse_record(text) for text in entry_texts(body)]
         if all(isinstance(entry, Unreadable) for entry in entries):

@@ -24,7 +24,8 @@ from dataclasses import replace
 from datetime import datetime, timezone
 from typing import Any, Literal, cast
 
-from sms_source.api.answers import NotAnAnswerError, parse_answer, whole_records
+from sms_source.api.answers import parse_answer, whole_records
+from sms_source.api.brackets import NotAnAnswerError
 from sms_source.api.pushes import parse_push
 from sms_source.feeds import FEEDS
 from sms_source.journal.pull import Pull, now

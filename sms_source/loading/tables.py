@@ -13,7 +13,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sms_source.api.answers import as_it_came, record_texts, whole_texts
+from sms_source.api.answers import record_texts, whole_texts
+from sms_source.api.brackets import as_it_came
 from sms_source.api.pushes import UNKNOWN_APPLICATION, entry_texts
 from sms_source.feeds import Feed
 from sms_source.journal.pull import Pull

@@ -174,3 +174,10 @@ def test_the_simulator_s_callbacks_are_read() -> None:
     assert records(callback_body("replies", encode(reply))) == [
         {name: value for name, value in reply.items() if name != "ExtendCode"}
     ]
+
+
+def test_entries_that_differ_in_a_long_number_are_two() -> None:
+    """A parser that rounds numbers beyond 64 bits would make one of them."""
+    one, other = (b'{"msgid": 1234567890123456789012%d}' % n for n in (3, 4))
+    assert ids(one) != ids(other)
+    assert records(one) == [{"msgid": 12345678901234567890123}]
