@@ -13,6 +13,7 @@ from sms_source import DrainReport, sms_source
 from sms_source.cli import job as main_job
 from sms_source.journal.journal import Journal
 from sms_source.simulator import SimulatorProcess
+from tests.helpers.jobs import options_for
 
 APP = "1400006666"
 OTHER_APP = "1400007777"
@@ -74,14 +75,8 @@ def simulator() -> Iterator[SimulatorProcess]:
 @pytest.fixture
 def configured(simulator: SimulatorProcess, monkeypatch: pytest.MonkeyPatch) -> SimulatorProcess:
     """Provide the simulator, with dlt's configuration in the environment pointing to it, as users have it."""
-    for name, value in {
-        "CREDENTIALS__SECRET_ID": simulator.secret_id,
-        "CREDENTIALS__SECRET_KEY": simulator.secret_key,
-        "SMS_SDK_APP_IDS": f'["{APP}"]',
-        "API_ENDPOINT": simulator.url,
-        "PULL_TIMEOUT": "2",
-    }.items():
-        monkeypatch.setenv(f"SOURCES__SMS_SOURCE__{name}", value)
+    for name, value in options_for(simulator, APP, pull_timeout="2").items():
+        monkeypatch.setenv(name, value)
     return simulator
 
 

@@ -27,6 +27,7 @@ from sms_source.journal.pull import Pull
 from sms_source.loading.tables import Tables, to_tables
 from sms_source.simulator import Simulator
 from tests.conftest import APP, Warehouse, a_reply
+from tests.helpers.jobs import options_for
 
 FUZZ = settings(
     max_examples=max(100, settings.default.max_examples if settings.default else 0),
@@ -427,13 +428,7 @@ def test_hostile_answers_end_in_the_warehouse(
 
 
 def configure(simulator: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Points dlt's configuration to the simulator."""
-    for name, value in {
-        "CREDENTIALS__SECRET_ID": simulator.secret_id,
-        "CREDENTIALS__SECRET_KEY": simulator.secret_key,
-        "SMS_SDK_APP_IDS": APP,
-        "API_ENDPOINT": simulator.url,
-        "PULL_WORKERS": "1",
-    }.items():
-        monkeypatch.setenv(f"SOURCES__SMS_SOURCE__{name}", value)
+    """Point dlt's configuration to the simulator."""
+    for name, value in options_for(simulator, APP, pull_workers="1").items():
+        monkeypatch.setenv(name, value)
     monkeypatch.setenv("RUNTIME__DLTHUB_TELEMETRY", "false")

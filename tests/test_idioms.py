@@ -14,6 +14,7 @@ from dlt.pipeline.exceptions import PipelineStepFailed
 from sms_source import settings, sms_source
 from sms_source.simulator import SimulatorProcess
 from tests.conftest import Warehouse, a_reply
+from tests.helpers.jobs import options_for
 
 Change = Callable[[DltSource], Any]
 
@@ -35,13 +36,8 @@ def app_id(server: SimulatorProcess, monkeypatch: pytest.MonkeyPatch) -> str:
     """Provide an application with more replies than a table holds, and a record that does not fit."""
     app_id = str(next(NUMBERS))
     monkeypatch.setattr(settings, "TABLE_RECORDS", 100)
-    for name, value in {
-        "CREDENTIALS__SECRET_ID": server.secret_id,
-        "CREDENTIALS__SECRET_KEY": server.secret_key,
-        "SMS_SDK_APP_IDS": f'["{app_id}"]',
-        "API_ENDPOINT": server.url,
-    }.items():
-        monkeypatch.setenv(f"SOURCES__SMS_SOURCE__{name}", value)
+    for name, value in options_for(server, app_id).items():
+        monkeypatch.setenv(name, value)
     server.enqueue(app_id, [*(a_reply(text) for text in TEXTS), {"bad": 1}])
     return app_id
 

@@ -151,6 +151,8 @@ class Receiver:
         try:
             size = await asyncio.wait_for(self._read(receive, chunks, length), BODY_SECONDS)
         except asyncio.TimeoutError:
+            if length > MOST_BYTES:
+                raise Refusal(413, f"more than {MOST_BYTES:,} bytes") from None
             raise Refusal(408, f"no whole body within {BODY_SECONDS:.0f} seconds") from None
         finally:
             self._reading -= sum(map(len, chunks))

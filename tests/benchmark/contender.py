@@ -1,6 +1,5 @@
 """Who is measured: each contender's commands, what it is told, and where its replies are afterwards."""
 
-import json
 import os
 import shutil
 import sys
@@ -13,6 +12,7 @@ import duckdb
 from tests.benchmark.measure import Command, Run
 from tests.benchmark.workload import Source
 from tests.environment import ROOT, Environment
+from tests.helpers.jobs import options_for
 
 FOLDER = Path(__file__).parent
 SCRIPTS = FOLDER / "contenders"
@@ -104,10 +104,7 @@ def environment(folder: Path, source: Source | None = None) -> Mapping[str, str]
             "BENCHMARK_APP_ID": source.app_id,
             "BENCHMARK_SECRET_ID": simulator.secret_id,
             "BENCHMARK_SECRET_KEY": simulator.secret_key,
-            "SOURCES__SMS_SOURCE__API_ENDPOINT": simulator.url,
-            "SOURCES__SMS_SOURCE__SMS_SDK_APP_IDS": json.dumps([source.app_id]),
-            "SOURCES__SMS_SOURCE__CREDENTIALS__SECRET_ID": simulator.secret_id,
-            "SOURCES__SMS_SOURCE__CREDENTIALS__SECRET_KEY": simulator.secret_key,
+            **options_for(simulator, source.app_id),
         }
         if not source.setting.rate_limit:
             variables["SOURCES__SMS_SOURCE__PULLS_PER_SECOND"] = (

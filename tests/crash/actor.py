@@ -24,6 +24,7 @@ from tests.crash.job import (
 )
 from tests.crash.options import Options
 from tests.crash.truth import Run
+from tests.helpers.jobs import options_for
 
 PULL_LIMIT = 20
 """Replies a pull: small, so that a run of the job makes many."""
@@ -136,23 +137,21 @@ class Actor:
             for name, value in os.environ.items()
             if name in ("PATH", "LANG", "LC_ALL") or name.startswith(("DESTINATION__", JournalFiles.prefix))
         }
-        section = {
-            "CREDENTIALS__SECRET_ID": simulator.secret_id,
-            "CREDENTIALS__SECRET_KEY": simulator.secret_key,
-            "SMS_SDK_APP_IDS": '["' + '", "'.join(self.app_ids) + '"]',
-            "API_ENDPOINT": simulator.url,
-            "JOURNAL_URL": self.folders.journal.url,
-            "JOURNAL_RETENTION_DAYS": str(options.retention_days),
-            "PULL_WORKERS": str(options.workers),
-            "PULL_LIMIT": str(PULL_LIMIT),
-            "PULL_FEEDS": '["replies", "receipts"]' if options.receipts else '["replies"]',
+        section = options_for(
+            simulator,
+            *self.app_ids,
+            journal_url=self.folders.journal.url,
+            journal_retention_days=str(options.retention_days),
+            pull_workers=str(options.workers),
+            pull_limit=str(PULL_LIMIT),
+            pull_feeds='["replies", "receipts"]' if options.receipts else '["replies"]',
             # The rate is not what is tested here, and a killed run's last second counts against the next.
-            "PULLS_PER_SECOND": "1000",
+            pulls_per_second="1000",
             **(private.OPTIONS if options.private else {}),
-        }
+        )
         return {
             **kept,
-            **{f"SOURCES__SMS_SOURCE__{name}": value for name, value in section.items()},
+            **section,
             "HOME": str(self.folders.job.parent),
             "DLT_DATA_DIR": str(self.folders.data),
             "PYTHONPATH": str(ROOT),

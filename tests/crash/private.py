@@ -14,7 +14,7 @@ from typing import Any
 
 JOURNAL_KEY = base64.b64encode(b"a key that nobody has to guess..").decode()
 PSEUDONYM_KEY = "a secret of some length"
-OPTIONS = {"JOURNAL_ENCRYPTION_KEY": JOURNAL_KEY, "PSEUDONYM_KEY": PSEUDONYM_KEY}
+OPTIONS = {"journal_encryption_key": JOURNAL_KEY, "pseudonym_key": PSEUDONYM_KEY}
 
 _IN_CLEAR = re.compile(rb"\+8612\d{9}|PullSmsReplyStatusSet")
 """A number of `ReplyMaker`'s, or the beginning of an answer."""

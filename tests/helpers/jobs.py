@@ -1,13 +1,50 @@
 """The main job in a process of its own, and the waiting for what another process does."""
 
+import json
+import os
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Protocol
 
 ROOT = Path(__file__).resolve().parents[2]
 MAIN_JOB = ROOT / "pipelines" / "load_replies.py"
+OPTION = "SOURCES__SMS_SOURCE__"
+
+
+class Api(Protocol):
+    """A simulator, in this process or in its own."""
+
+    secret_id: str
+    secret_key: str
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+
+
+def options_for(simulator: Api, *app_ids: str, **options: str) -> dict[str, str]:
+    """Return the variables that have a job drain applications of a simulator, and these options more."""
+    section = {
+        "credentials__secret_id": simulator.secret_id,
+        "credentials__secret_key": simulator.secret_key,
+        "sms_sdk_app_ids": json.dumps(app_ids),
+        "api_endpoint": simulator.url,
+        **options,
+    }
+    return {OPTION + name.upper(): value for name, value in section.items()}
+
+
+def home_in(folder: Path | str) -> dict[str, str]:
+    """Return the variables that keep a process within a folder, and off the network."""
+    return {
+        "PATH": os.environ["PATH"],
+        "HOME": str(folder),
+        "DLT_DATA_DIR": str(Path(folder, "dlt")),
+        "RUNTIME__DLTHUB_TELEMETRY": "false",
+    }
 
 
 def start_job(*arguments: str) -> "subprocess.Popen[str]":

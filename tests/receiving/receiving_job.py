@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from sms_source.simulator import SimulatorProcess
 from tests.conftest import APP
-from tests.helpers.jobs import MAIN_JOB
+from tests.helpers.jobs import MAIN_JOB, home_in, options_for
 
 TOKEN = "a-token-of-the-tests-0123456789"
 OK = {"result": 0, "errmsg": "OK"}
@@ -134,17 +134,7 @@ class ReceivingJob:
 def configure(simulator: SimulatorProcess, folder: str) -> None:
     """Have this process, and those that it starts, work in a folder, with a simulator."""
     os.chdir(folder)
-    os.environ.update(
-        {
-            "SOURCES__SMS_SOURCE__CREDENTIALS__SECRET_ID": simulator.secret_id,
-            "SOURCES__SMS_SOURCE__CREDENTIALS__SECRET_KEY": simulator.secret_key,
-            "SOURCES__SMS_SOURCE__SMS_SDK_APP_IDS": json.dumps([APP]),
-            "SOURCES__SMS_SOURCE__API_ENDPOINT": simulator.url,
-            "RUNTIME__DLTHUB_TELEMETRY": "false",
-            "DLT_DATA_DIR": f"{folder}/dlt",
-            "HOME": folder,
-        }
-    )
+    os.environ.update({**home_in(folder), **options_for(simulator, APP)})
 
 
 def ask(

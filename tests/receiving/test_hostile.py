@@ -92,8 +92,14 @@ def test_idle_connections_take_no_place(loading: ReceivingJob) -> None:
 @pytest.mark.long
 def test_slow_senders_are_cut_off(loading: ReceivingJob) -> None:
     """Of headers after ten seconds, of a body with 408; others do not wait for them."""
-    with loading.connect() as of_headers, loading.connect() as of_body, loading.connect() as of_nothing:
+    with (
+        loading.connect() as of_headers,
+        loading.connect() as of_body,
+        loading.connect() as of_much,
+        loading.connect() as of_nothing,
+    ):
         of_body.sendall(HEAD + b"Content-Length: 1000\r\n\r\n{")
+        of_much.sendall(HEAD + b"Content-Length: 2000000\r\n\r\n{")
         stop = threading.Event()
 
         def trickle() -> None:
@@ -110,6 +116,7 @@ def test_slow_senders_are_cut_off(loading: ReceivingJob) -> None:
         sender.start()
         assert loading.push("replies", a_pushed_reply("beside")).json == OK
         assert b" 408 " in of_body.recv(1_000)
+        assert b" 413 " in of_much.recv(1_000)
         assert is_closed(of_headers)
         assert is_closed(of_nothing)
         stop.set()

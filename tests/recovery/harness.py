@@ -7,7 +7,6 @@ The simulator enforces the API's rate, so 20,000 recipients take 17 minutes at l
 
 import argparse
 import json
-import os
 import random
 import subprocess
 import sys
@@ -20,6 +19,7 @@ import duckdb
 
 from sms_source.simulator import SimulatorProcess
 from tests.conftest import APP
+from tests.helpers.jobs import ROOT, home_in, options_for
 from tests.recovery.conftest import reply_of, write_numbers
 
 COMMAND = [sys.executable, "-c", "import sys; from sms_source.cli import main; sys.exit(main(sys.argv[1:]))"]
@@ -42,15 +42,9 @@ def main() -> int:
 
 def _run(args: argparse.Namespace, chance: random.Random, folder: Path, simulator: SimulatorProcess) -> int:
     environment = {
-        **{name: value for name, value in os.environ.items() if not name.startswith("SOURCES__")},
-        "SOURCES__SMS_SOURCE__CREDENTIALS__SECRET_ID": simulator.secret_id,
-        "SOURCES__SMS_SOURCE__CREDENTIALS__SECRET_KEY": simulator.secret_key,
-        "SOURCES__SMS_SOURCE__SMS_SDK_APP_IDS": f'["{APP}"]',
-        "SOURCES__SMS_SOURCE__API_ENDPOINT": simulator.url,
-        "RUNTIME__DLTHUB_TELEMETRY": "false",
-        "DLT_DATA_DIR": str(folder / "dlt"),
-        "HOME": str(folder),
-        "PYTHONPATH": str(Path(__file__).resolve().parents[2]),
+        **home_in(folder),
+        **options_for(simulator, APP),
+        "PYTHONPATH": str(ROOT),
     }
     replies = [
         reply_of(chance.randrange(args.recipients), f"reply {n}", ago=chance.randrange(600, 6 * 86_400))

@@ -25,7 +25,7 @@ from typing import NamedTuple
 import s3fs
 
 from sms_source.simulator import SimulatorProcess, demo_replies
-from tests.helpers.jobs import MAIN_JOB, wait_until
+from tests.helpers.jobs import MAIN_JOB, home_in, options_for, wait_until
 from tests.s3.conftest import CREDENTIALS
 
 APP = "1400006666"
@@ -61,22 +61,13 @@ def environment(
     simulator: SimulatorProcess, folder: str, store_url: str | None, workers: int | None
 ) -> dict[str, str]:
     """Return what the job is configured with. Without a store, the journal is a folder."""
-    options = {
-        "CREDENTIALS__SECRET_ID": simulator.secret_id,
-        "CREDENTIALS__SECRET_KEY": simulator.secret_key,
-        "SMS_SDK_APP_IDS": APP,
-        "API_ENDPOINT": simulator.url,
-        "JOURNAL_URL": f"s3://journals/{Path(folder).name}" if store_url else "sms_journal",
-    }
+    options = {"journal_url": f"s3://journals/{Path(folder).name}" if store_url else "sms_journal"}
     if workers:
-        options["PULL_WORKERS"] = str(workers)
+        options["pull_workers"] = str(workers)
     store = {"AWS_ACCESS_KEY_ID": "k", "AWS_SECRET_ACCESS_KEY": "s", "ENDPOINT_URL": store_url or ""}
     return {
-        "PATH": os.environ["PATH"],
-        "HOME": folder,
-        "DLT_DATA_DIR": str(Path(folder, "dlt")),
-        "RUNTIME__DLTHUB_TELEMETRY": "false",
-        **{f"SOURCES__SMS_SOURCE__{name}": value for name, value in options.items()},
+        **home_in(folder),
+        **options_for(simulator, APP, **options),
         **{CREDENTIALS + name: value for name, value in store.items() if store_url},
     }
 

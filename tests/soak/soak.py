@@ -28,9 +28,8 @@ from typing import Any
 from sms_source.settings import JOURNAL_RESERVE
 from sms_source.simulator import SimulatorProcess
 from tests.conftest import APP, a_reply
+from tests.helpers.jobs import MAIN_JOB, home_in, options_for
 
-ROOT = Path(__file__).resolve().parents[2]
-MAIN_JOB = ROOT / "pipelines" / "load_replies.py"
 SAMPLES = 40
 
 SLACK = {
@@ -180,20 +179,8 @@ class Soak:
         return {name: count for name, ((count,),) in zip(names, counts, strict=True)}
 
     def _environment(self) -> dict[str, str]:
-        section = {
-            "CREDENTIALS__SECRET_ID": self._simulator.secret_id,
-            "CREDENTIALS__SECRET_KEY": self._simulator.secret_key,
-            "SMS_SDK_APP_IDS": APP,
-            "API_ENDPOINT": self._simulator.url,
-            "JOURNAL_URL": str(self._folder / "journal"),
-        }
-        return {
-            "PATH": os.environ["PATH"],
-            **{f"SOURCES__SMS_SOURCE__{name}": value for name, value in section.items()},
-            "HOME": str(self._folder),
-            "DLT_DATA_DIR": str(self._folder / "dlt"),
-            "RUNTIME__DLTHUB_TELEMETRY": "false",
-        }
+        journal = str(self._folder / "journal")
+        return {**home_in(self._folder), **options_for(self._simulator, APP, journal_url=journal)}
 
 
 def _size(folder: Path) -> tuple[int, int]:
