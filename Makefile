@@ -98,7 +98,7 @@ test-s3: install-s3 ## the journal in an object store: a real client, a local S3
 
 test-workflows: install-s3 ## GitHub's workflow, step by step in clean clones, with an S3 server and a real PostgreSQL
 	@sh tests/postgres/install.sh
-	@$(VENV)/bin/python -m pytest tests/workflows $(ARGS)
+	@$(VENV)/bin/python -m pytest -n auto tests/workflows $(ARGS)
 
 test-lakehouse: ## Delta tables, on a disk and in an object store, and Spark that reads them; needs Java
 	@sh tests/lakehouse/install.sh
