@@ -5,7 +5,7 @@ import hashlib
 from collections.abc import Iterable
 from typing import Any
 
-from sms_source.privacy.numbers import RUN, digits_of, is_same, unescaped
+from sms_source.privacy.numbers import RUN, digits_of, is_international, is_same, unescaped
 
 MASK = "***"
 """In the place of a number that is not the row's own."""
@@ -25,11 +25,12 @@ def pseudonym(number: str, key: str) -> str:
 
     Args:
         number: in international form, such as `+8615291990000`. All but its digits is left out; a value
-            without a digit is taken as it is.
+            without a digit is taken as it is. One that begins with neither + nor 00 is of no known country:
+            its message is without the "+", so its pseudonym is no other number's.
         key: `pseudonym_key`.
     """
     digits = digits_of(number)
-    message = f"+{digits}" if digits else number
+    message = f"{'+' if is_international(number) else ''}{digits}" if digits else number
     return _PREFIX + _hmac(message, key).encode().translate(_LETTERS).decode()
 
 
@@ -72,16 +73,13 @@ def without_numbers(text: str, own: Iterable[str], key: str) -> str:
 
     Args:
         text: what a person wrote, or JSON.
-        own: the row's own numbers, in international form.
+        own: the row's own numbers, in international form where their country is known.
         key: `pseudonym_key`.
     """
-    by_digits = {digits_of(number): number for number in own}
+    numbers = list(own)
 
     def replacement(run: str) -> str:
-        for digits, number in by_digits.items():
-            if is_same(run, digits):
-                return pseudonym(number, key)
-        return MASK
+        return next((pseudonym(number, key) for number in numbers if is_same(run, number)), MASK)
 
     plain = unescaped(text)
     return RUN.sub(lambda match: replacement(match.group()), plain) if RUN.search(plain) else text
