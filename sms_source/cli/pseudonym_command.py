@@ -6,7 +6,7 @@ import sys
 
 import dlt
 
-from sms_source.cli.number_list import rows_in
+from sms_source.cli.number_list import lines_of, rows_in
 from sms_source.cli.output import Output
 from sms_source.errors import ConfigurationError
 from sms_source.privacy.numbers import digits_of, is_international
@@ -39,7 +39,7 @@ def run(args: argparse.Namespace, output: Output) -> None:  # noqa: ARG001 - it 
     key: str | None = dlt.secrets.get(KEY)
     if not key:
         raise ConfigurationError(f"There is no pseudonym_key: set it in [{KEY.rpartition('.')[0]}].")
-    header, column, rows = rows_in(sys.stdin)
+    header, column, rows = rows_in(lines_of("-"))
     writer = csv.writer(sys.stdout, lineterminator="\n")
     if header:
         writer.writerow([*header, "pseudonym"])
