@@ -1,5 +1,6 @@
 """Phone numbers in texts: which runs of digits are one, and whose."""
 
+import json
 import re
 import unicodedata
 from collections.abc import Mapping
@@ -20,7 +21,9 @@ _COUNTRY_CODE = re.compile(
 )
 _PARTS = (("CountryCode", "SubscriberNumber"), ("nationcode", "mobile"))
 
-_ESCAPED_DIGIT = re.compile(r"\\u(?:003|[fF][fF]1)([0-9])")
+_HIGH, _LOW, _ANY_UNIT = r"[dD][89abAB][0-9a-fA-F]{2}", r"[dD][c-fC-F][0-9a-fA-F]{2}", r"[0-9a-fA-F]{4}"
+_ESCAPE = re.compile(rf"(?<!\\)((?:\\\\)*)(\\u(?:{_HIGH}\\u{_LOW}|{_ANY_UNIT}))")
+"""As in JSON, behind backslashes that are escaped themselves."""
 
 
 def digits_of(number: str) -> str:
@@ -80,5 +83,10 @@ def runs_in(text: str) -> list[str]:
 
 
 def unescaped(text: str) -> str:
-    """Return a text with its digits as they are, where they are escaped as in JSON."""
-    return _ESCAPED_DIGIT.sub(r"\1", text) if "\\u" in text else text
+    """Return a text with its digits, of any script, as they are, where they are escaped as in JSON."""
+    return _ESCAPE.sub(_without_escape, text) if "\\u" in text else text
+
+
+def _without_escape(match: re.Match[str]) -> str:
+    char = json.loads(f'"{match[2]}"')
+    return f"{match[1]}{char}" if char.isdecimal() else match[0]
