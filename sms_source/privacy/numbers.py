@@ -19,6 +19,7 @@ RUN_IN_RE2 = _ANY.replace("D", r"\p{Nd}")
 _COUNTRY_CODE = re.compile(
     r"1|7|2[07]|3[0-469]|4[013-9]|5[1-8]|6[0-6]|8[1246]|9[0-58]|\d{3}"  # E.164: none begins another
 )
+_INTERNATIONAL = re.compile(r"[^\d+]*(?:\+|00)")
 _PARTS = (("CountryCode", "SubscriberNumber"), ("nationcode", "mobile"))
 
 _HIGH, _LOW, _ANY_UNIT = r"[dD][89abAB][0-9a-fA-F]{2}", r"[dD][c-fC-F][0-9a-fA-F]{2}", r"[0-9a-fA-F]{4}"
@@ -34,13 +35,13 @@ def digits_of(number: str) -> str:
     if number.startswith("+") and number.isascii() and number[1:].isdigit():
         return number[1:]  # as the API gives them: a million of them a run
     plain = unicodedata.normalize("NFKC", number).strip()
-    digits = "".join(char for char in plain if char.isdecimal())
+    digits = "".join(str(unicodedata.decimal(char)) for char in plain if char.isdecimal())
     return digits.removeprefix("00")
 
 
 def is_international(number: str) -> bool:
     """Return whether a number tells its country: with a plus sign, or the 00 that some dial for it."""
-    return unicodedata.normalize("NFKC", number[:3]).strip().startswith(("+", "00"))
+    return number.startswith("+") or bool(_INTERNATIONAL.match(unicodedata.normalize("NFKC", number)))
 
 
 def national_of(digits: str) -> str:
@@ -73,7 +74,10 @@ def own_numbers(record: Mapping[str, Any]) -> list[str]:
             numbers.append(f"+{digits_of(country)}{number}" if has_both else number)
     number = str(record.get("PhoneNumber") or "")
     if number and number != str(record.get("SubscriberNumber") or ""):  # as in a callback without a country
-        numbers.append(f"+{number}" if number[:1].isdecimal() else number)  # in E.164, were it without a sign
+        if number[:1].isdecimal():  # E.164, which lacks its sign, or its country, too
+            country = digits_of(str(record.get("CountryCode") or ""))
+            number = f"+{number}" if number.startswith(country) else f"+{country}{number}"
+        numbers.append(number)
     return numbers
 
 

@@ -122,6 +122,7 @@ def test_an_erased_record_is_neither_a_row_nor_rejected() -> None:
     [
         a_reply("x", PhoneNumber=8613712345678, CountryCode=None, SubscriberNumber=None),
         a_reply("x", PhoneNumber=8613712345678),
+        a_reply("x", PhoneNumber=int(NATIONAL)),
         a_reply("x", PhoneNumber=None, CountryCode="86", SubscriberNumber=NATIONAL),
         {"nationcode": "86", "mobile": NATIONAL, "text": "x"},
         {"nationcode": "+86", "mobile": int(NATIONAL), "text": "x"},

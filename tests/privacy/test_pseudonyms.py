@@ -26,6 +26,7 @@ NUMBER, DIGITS, NATIONAL = "+8613712345678", "8613712345678", "13712345678"
 PERSON = sms_source.pseudonym(NUMBER, SECRET)
 WIDE = "".join(chr(ord(char) + 0xFEE0) for char in NUMBER)
 """As a Chinese keyboard writes it."""
+ARABIC = "+" + "".join(chr(ord("\u0660") + int(digit)) for digit in DIGITS)
 
 
 def texts_of(warehouse: Warehouse) -> list[str]:
@@ -59,7 +60,9 @@ def test_it_is_the_hmac_of_any_library(key: str, number: str) -> None:
     )
 
 
-@pytest.mark.parametrize("number", ["0086 137-1234-5678", "+86 (137) 1234 5678", WIDE])
+@pytest.mark.parametrize(
+    "number", ["0086 137-1234-5678", "+86 (137) 1234 5678", "  (+86) 137 1234 5678", WIDE, ARABIC]
+)
 def test_one_number_has_one_pseudonym_however_it_is_written(number: str) -> None:
     """A list of recipients spells numbers in its own way."""
     assert sms_source.pseudonym(number, SECRET) == PERSON
@@ -81,6 +84,7 @@ def test_other_numbers_and_other_keys_give_others() -> None:
         ("+8613712345678", PERSON),
         ("008613712345678 or 13800138000", f"{PERSON} or ***"),
         (WIDE[3:], PERSON),
+        (ARABIC, PERSON),
         ("137-1234-5678 or +86 137 1234 5678, or 138 0013 8000", f"{PERSON} or {PERSON}, or ***"),
         ("+13712345678 is American", "*** is American"),
         ("order 1234567", "order ***"),
