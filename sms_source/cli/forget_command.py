@@ -2,12 +2,10 @@
 
 import argparse
 import json
-import sys
-from collections.abc import Iterator
 from dataclasses import asdict
 
 from sms_source.cli.arguments import add_places
-from sms_source.cli.number_list import numbers_in
+from sms_source.cli.number_list import lines_of, numbers_in
 from sms_source.cli.output import Output
 from sms_source.loading.forgetting import forget
 from sms_source.loading.loader import PIPELINE
@@ -33,17 +31,10 @@ def run(args: argparse.Namespace, output: Output) -> None:  # noqa: ARG001 - it 
     """Forget them, and say what was done and what can't be reached."""
     if not args.numbers and args.file is None:
         args.error("whom? Name numbers, or a --file of them (- is the standard input)")
-    numbers = [*args.numbers, *_from_file(args.file)]
+    listed = numbers_in(lines_of(args.file)) if args.file is not None else ()
+    numbers = [*args.numbers, *listed]
     done = forget(numbers, args.destination, args.dataset, args.pipeline or PIPELINE)
     if args.log_format == "json":
         print(json.dumps({"event": "forgotten", **asdict(done)}))
     else:
         print(*done.lines(), sep="\n")
-
-
-def _from_file(name: str | None) -> Iterator[str]:
-    if name == "-":
-        yield from numbers_in(sys.stdin)
-    elif name is not None:
-        with open(name, encoding="utf-8-sig", newline="") as file:  # noqa: PTH123 - a name as it was typed
-            yield from numbers_in(file)

@@ -6,10 +6,10 @@ import sys
 
 import dlt
 
-from sms_source.cli.number_list import rows_in
+from sms_source.cli.number_list import lines_of, rows_in
 from sms_source.cli.output import Output
 from sms_source.errors import ConfigurationError
-from sms_source.privacy.numbers import digits_of
+from sms_source.privacy.numbers import digits_of, is_international
 from sms_source.privacy.pseudonym import pseudonym
 
 KEY = "sources.sms_source.pseudonym_key"
@@ -25,7 +25,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--country-code",
         metavar="CODE",
         default="",
-        help="of numbers in their national form, which begin with neither + nor 00; without it there is none",
+        help="of numbers in their national form, which begin with neither + nor 00; without it, they have "
+        "the pseudonyms of rows whose country is unknown",
     )
 
 
@@ -38,7 +39,7 @@ def run(args: argparse.Namespace, output: Output) -> None:  # noqa: ARG001 - it 
     key: str | None = dlt.secrets.get(KEY)
     if not key:
         raise ConfigurationError(f"There is no pseudonym_key: set it in [{KEY.rpartition('.')[0]}].")
-    header, column, rows = rows_in(sys.stdin)
+    header, column, rows = rows_in(lines_of("-"))
     writer = csv.writer(sys.stdout, lineterminator="\n")
     if header:
         writer.writerow([*header, "pseudonym"])
@@ -48,5 +49,5 @@ def run(args: argparse.Namespace, output: Output) -> None:  # noqa: ARG001 - it 
 
 
 def _international(number: str, country_code: str) -> str:
-    is_international = number.startswith(("+", "00")) or not country_code
-    return number if is_international else f"+{digits_of(country_code)}{number}"
+    is_whole = is_international(number) or not country_code
+    return number if is_whole else f"+{digits_of(country_code)}{number}"

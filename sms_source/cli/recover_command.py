@@ -1,17 +1,15 @@
 """The subcommand `recover`: its options, the numbers that it reads, and its progress on a terminal."""
 
 import argparse
-import io
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
-from pathlib import Path
 
 from sms_source.cli.arguments import add_places
+from sms_source.cli.number_list import lines_of
 from sms_source.cli.output import Output
 from sms_source.cli.signals import stop_on_signals
-from sms_source.errors import ConfigurationError
 from sms_source.feeds import FEEDS
 from sms_source.loading.loader import PIPELINE, Loader, resolve_options
 
@@ -59,17 +57,7 @@ def run(args: argparse.Namespace, output: Output) -> None:
 def _read(name: str) -> list[str]:
     from sms_source.recovery.numbers import read_numbers
 
-    if name == "-":
-        if isinstance(sys.stdin, io.TextIOWrapper):
-            sys.stdin.reconfigure(encoding="utf-8-sig")
-        return read_numbers(sys.stdin, "standard input")
-    try:
-        with Path(name).open(encoding="utf-8-sig", newline="") as lines:
-            return read_numbers(lines, name)
-    except OSError as error:
-        raise ConfigurationError(f"The file of numbers {name} can't be read ({error.strerror}).") from error
-    except UnicodeDecodeError:
-        raise ConfigurationError(f"The file of numbers {name} is no UTF-8 text: save it as CSV.") from None
+    return read_numbers(lines_of(name), "standard input" if name == "-" else name)
 
 
 class _Progress:

@@ -28,12 +28,15 @@ from sms_source.api.answers import parse_answer, whole_records
 from sms_source.api.brackets import NotAnAnswerError
 from sms_source.api.pushes import parse_push
 from sms_source.feeds import FEEDS
-from sms_source.journal.pull import Pull, now
+from sms_source.journal.pull import NO_RECORD, Pull, now
 
 State = Literal["intent", "answer", "in_doubt", "callback", "lookup"]
 
 INTERRUPTED = "Client.Interrupted: the process ended before the answer was in the journal"
 UNREADABLE = "Client.Unreadable: the journal's file of the answer can't be read"
+
+MARKER = {"ErasedBySmsSource": True}
+"""What stands in a body in the place of a record that was erased, when the envelope says that some were."""
 
 _RANK = {"answer": 2, "callback": 2, "lookup": 2, "intent": 1, "in_doubt": 0}
 """Of files of one pull the highest counts. An intent may hold an answer whole, a note of doubt never does."""
@@ -133,6 +136,8 @@ def encode(pull: Pull) -> bytes:
     }
     if pull.record_ids is not None:
         envelope["record_ids"] = pull.record_ids
+    if NO_RECORD in pull.records:
+        envelope["erased"] = pull.records.count(NO_RECORD)
     return json.dumps(envelope).encode() + b"\n" + pull.body
 
 
@@ -202,6 +207,8 @@ def _filled(pull: Pull, envelope: dict[str, Any], error: str | None, body: bytes
         read = whole_records if error else parse_answer
         records = read(FEEDS[pull.feed], body).records
         pull = replace(pull, records=records, record_ids=envelope.get("record_ids"))
+    if envelope.get("erased"):
+        pull = replace(pull, records=[NO_RECORD if record == MARKER else record for record in pull.records])
     return replace(
         pull,
         answered_at=datetime.fromisoformat(envelope["answered_at"]) if envelope["answered_at"] else None,

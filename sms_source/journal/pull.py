@@ -7,6 +7,9 @@ from typing import Any
 
 from sms_source.api.answers import Answer
 
+NO_RECORD: Any = object()
+"""What stands among a pull's records in the place of one that is no more, or that came before."""
+
 
 @dataclass(frozen=True)
 class Pull:

@@ -10,7 +10,16 @@ from dlt.common.destination.exceptions import DestinationUndefinedEntity
 from dlt.destinations.impl.filesystem.filesystem import FilesystemClient
 
 from sms_source.api.answers import parse_record
-from sms_source.loading.table_erasure import ERASURES, WITH_PEOPLE, Rows, noted
+from sms_source.loading.table_erasure import (
+    ERASURES,
+    KEY,
+    WHO,
+    WITH_PEOPLE,
+    Rows,
+    key_of,
+    noted,
+    owner_of_row,
+)
 from sms_source.loading.tables import REJECTED
 from sms_source.privacy.people import People
 
@@ -61,16 +70,14 @@ def _tables(client: FilesystemClient) -> Iterator[tuple[str, Any]]:
 
 def _erase_records(table: Any, people: People) -> Counter[str]:
     erased: Counter[str] = Counter()
-    for values, whole in people.chunks():
-        chunk = set(whole)
-        own = f"phone_number in ({_quoted(values)})"
-        parts = f"country_code || subscriber_number in ({_quoted(whole)})"
-        for batch in _columns(table, "phone_number", "country_code", "subscriber_number"):
-            for number, code, national in zip(*batch, strict=True):
-                owner = people.by_value.get(number) or (f"{code}{national}" if code and national else None)
-                if owner in chunk:
-                    erased[owner] += 1
-        table.delete(f"{own} or {parts}")
+    theirs = set()
+    for batch in _columns(table, *WHO):
+        for who in zip(*batch, strict=True):
+            if owner := owner_of_row(people, who):
+                erased[owner] += 1
+                theirs.add(key_of(who))
+    if theirs:
+        table.delete(f"{KEY} in ({_quoted(sorted(theirs))})")
     return erased
 
 

@@ -8,13 +8,12 @@ import dlt
 from sms_source import settings
 from sms_source.feeds import FEEDS
 from sms_source.journal.journal import Journal
-from sms_source.journal.pull import Pull
+from sms_source.journal.pull import NO_RECORD, Pull
 from sms_source.loading import commits
 from sms_source.loading.batches import batches, count
 from sms_source.loading.pseudonyms import with_pseudonyms
 from sms_source.loading.records import known_new_columns
 from sms_source.loading.tables import Tables, known_columns, to_tables
-from sms_source.privacy.erasing import ERASED
 from sms_source.pulling.drain import Drain
 from sms_source.pulling.report import DrainReport
 
@@ -106,6 +105,6 @@ class Extraction:
         records = list(pull.records)
         for position, record_id in enumerate(pull.record_ids or ()):
             if record_id in self._pushed:
-                records[position] = ERASED  # a place without a row
+                records[position] = NO_RECORD
             self._pushed.add(record_id)
         return replace(pull, records=records)

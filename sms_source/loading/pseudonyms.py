@@ -9,10 +9,10 @@ import pyarrow.compute as pc
 from sms_source.api.answers import parse_record
 from sms_source.feeds import FEEDS, Feed
 from sms_source.loading.tables import Tables
-from sms_source.privacy.numbers import RUN_IN_RE2
+from sms_source.privacy.numbers import RUN_IN_RE2, own_numbers
 from sms_source.privacy.pseudonym import keyed_id, pseudonym, without_numbers
 
-NUMBER, COUNTRY_CODE, NATIONAL_NUMBER = "PhoneNumber", "CountryCode", "SubscriberNumber"
+NUMBER, NATIONAL_NUMBER = "PhoneNumber", "SubscriberNumber"
 KEYWORD = "keyword"
 _KEPT = frozenset(
     {"pull_id", "channel", "feed", "sms_sdk_app_id", "region", "request_id", "outcome", "_dlt_load_id"}
@@ -99,8 +99,4 @@ def _replaced(table: pa.Table, name: str, column: Any) -> pa.Table:
 def _numbers_in(record: str | None) -> list[str]:
     """Return the numbers that a record that does not fit names as its own."""
     found = parse_record(record or "")
-    if not isinstance(found, dict):
-        return []
-    national = f"{found.get(COUNTRY_CODE) or ''}{found.get(NATIONAL_NUMBER) or ''}"
-    pushed = f"{found.get('nationcode') or ''}{found.get('mobile') or ''}"
-    return [str(number) for number in (found.get(NUMBER), national, pushed) if number]
+    return own_numbers(found) if isinstance(found, dict) else []

@@ -7,6 +7,7 @@ from typing import Any
 
 from sms_source.api.answers import Unreadable
 from sms_source.feeds import Feed
+from sms_source.privacy.numbers import RUN
 from sms_source.settings import NEWEST_TIME, OLDEST_TIME
 
 MOST_NEW_COLUMNS = 50
@@ -55,7 +56,8 @@ def new_fields(
     """Return a column of text for each field that this version does not know, so that nothing is left out.
 
     Text, because the type of a field that nobody knows may change from record to record: strings as they
-    are, all else as JSON. A name that could clash with a column, or one too many, shares OTHER_FIELDS.
+    are, all else as JSON. A name that could clash with a column or has a phone number in it, or one too many,
+    shares OTHER_FIELDS.
 
     Args:
         feed: of the records.
@@ -68,7 +70,8 @@ def new_fields(
     for name in names:
         plain = plain_name(name)
         has_room = plain in new_columns or len(new_columns) < MOST_NEW_COLUMNS
-        if _COLUMN_NAME.fullmatch(name) and has_room and plain not in known and plain not in own:
+        is_name = _COLUMN_NAME.fullmatch(name) and not RUN.search(name)
+        if is_name and has_room and plain not in known and plain not in own:
             own[plain] = name
             new_columns.add(plain)
     columns = {name: [_as_text(record.get(name)) for record in records] for name in own.values()}

@@ -1,7 +1,7 @@
 """Deletes from the tables of an SQL destination: the rows of people, and rows that are too old."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from datetime import datetime, timezone
 from typing import Any
@@ -18,6 +18,11 @@ ERASURES = "erasures"
 """The table of what was erased: a row for each person and each time, without a number."""
 WITH_PEOPLE = (*FEEDS, REJECTED)
 """The tables that hold what people wrote."""
+
+WHO = ("phone_number", "country_code", "subscriber_number")
+"""The columns that tell whose a row is."""
+KEY = " || '/' || ".join(f"coalesce({column}, '')" for column in WHO)
+"""The same as one value."""
 
 _ROWS_AT_ONCE = 10_000
 _COLUMNS = {
@@ -79,23 +84,33 @@ def _erase(sql: Any, name: str, table: str, people: People) -> Counter[str]:
 
 
 def _erase_records(sql: Any, name: str, people: People) -> Counter[str]:
-    """Delete the records of a feed: by the number or its pseudonym, or by the parts of the number."""
+    """Delete the records of a feed: found by what may stand for the people, deleted if they are theirs."""
     erased: Counter[str] = Counter()
     for values, whole in people.chunks():
-        condition = (
-            f"(phone_number in ({_places(values)}) "
-            f"or country_code || subscriber_number in ({_places(whole)}))"
-        )
         found = sql.execute_sql(
-            f"select phone_number, country_code || subscriber_number, count(*) from {name} "
-            f"where {condition} group by 1, 2",
+            f"select {', '.join(WHO)}, count(*) from {name} where phone_number in ({_places(values)}) "
+            f"or country_code || subscriber_number in ({_places(whole)}) group by {', '.join(WHO)}",
             *values,
             *whole,
         )
-        for number, parts, count in found or ():
-            erased[people.by_value.get(number) or parts] += count
-        sql.execute_sql(f"delete from {name} where {condition}", *values, *whole)
+        theirs = []
+        for *who, count in found or ():
+            if owner := owner_of_row(people, who):
+                erased[owner] += count
+                theirs.append(key_of(who))
+        if theirs:
+            sql.execute_sql(f"delete from {name} where {KEY} in ({_places(theirs)})", *theirs)
     return erased
+
+
+def owner_of_row(people: People, who: Sequence[str | None]) -> str | None:
+    """Return the digits of the person whose row it is, by the columns of WHO; None when it is another's."""
+    return people.owner_of(dict(zip(("PhoneNumber", "CountryCode", "SubscriberNumber"), who, strict=True)))
+
+
+def key_of(who: Sequence[str | None]) -> str:
+    """Return the value of KEY."""
+    return "/".join(part or "" for part in who)
 
 
 def _erase_rejected(sql: Any, name: str, people: People) -> Counter[str]:

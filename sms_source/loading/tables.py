@@ -17,10 +17,9 @@ from sms_source.api.answers import record_texts, whole_texts
 from sms_source.api.brackets import as_it_came
 from sms_source.api.pushes import UNKNOWN_APPLICATION, entry_texts
 from sms_source.feeds import Feed
-from sms_source.journal.pull import Pull
+from sms_source.journal.pull import NO_RECORD, Pull
 from sms_source.keywords import keywords
 from sms_source.loading.records import OTHER_FIELDS, misfit, new_fields, plain_name
-from sms_source.privacy.erasing import is_erased
 from sms_source.settings import NEWEST_TIME, OLDEST_TIME
 
 PULLS = "pulls"
@@ -145,7 +144,7 @@ def _records(
         reasons = [misfit(feed, record) for record in records]
         texts: dict[int, list[str]] = {}
         for n, position, reason, record in zip(numbers, positions, reasons, records, strict=True):
-            if reason is not None and not is_erased(record):
+            if reason is not None and record is not NO_RECORD:
                 if n not in texts:
                     texts[n] = _texts(feed, pulls[n])
                 rejected.append(_rejected(pulls[n], position, reason, texts[n][position]))

@@ -1,34 +1,25 @@
 """Erases people's records from the journal: from answers, broken answers, bundles, and what was set aside.
 
 A record that is erased leaves a marker in its place, so that the other records keep their positions and with
-them their ids. The marker is neither a row nor a record that does not fit, so a replay does not bring the
-person back. The file's envelope says how many of its records were erased.
+them their ids. The file's envelope says how many of its records were erased: where it does, the marker is
+neither a row nor a record that does not fit, so a replay does not bring the person back.
 """
 
 import json
 import logging
 import zlib
 from collections import Counter
-from typing import Any
 
 from sms_source.api.answers import begun_records, parse_record
 from sms_source.api.pushes import entry_texts
 from sms_source.feeds import FEEDS
 from sms_source.journal.archive import as_bundle, is_bundle, read_bundle
 from sms_source.journal.encrypted_storage import paths
-from sms_source.journal.file_format import INTERRUPTED, parse_name, state_of
+from sms_source.journal.file_format import INTERRUPTED, MARKER, parse_name, state_of
 from sms_source.journal.journal import Journal
 from sms_source.privacy.people import People
 
 logger = logging.getLogger(__name__)
-
-ERASED = {"ErasedBySmsSource": True}
-"""What stands in the place of a record that was erased."""
-
-
-def is_erased(record: Any) -> bool:
-    """Return whether a record is the marker of one that was erased."""
-    return bool(record == ERASED)
 
 
 class Eraser:
@@ -150,7 +141,7 @@ class Eraser:
         for text in found:
             owner = self._people.owner_of(parse_record(text), text)
             self.erased.update([owner] if owner else [])
-            texts.append(json.dumps(ERASED) if owner else text)
+            texts.append(json.dumps(MARKER) if owner else text)
         return texts
 
     def _unless_named(self, content: bytes, otherwise: bytes | None) -> bytes | None:

@@ -1,11 +1,13 @@
 """Phone numbers in texts: which runs of digits are one, and whose."""
 
+import json
 import re
 import unicodedata
+from collections.abc import Mapping
+from typing import Any
 
 LEAST_DIGITS = 7
 """Of a run of digits that may be a phone number; a shorter one is a vote, a date, a code."""
-LONGEST_COUNTRY_CODE = 3
 
 _ANY = r"D{7,}|D{2,4}(?:[ -]D{3,4}){2,}"
 """D being a digit: a run of them, or groups as in 138-1234-5678 and +86 138 1234 5678; no date is such."""
@@ -14,32 +16,69 @@ RUN = re.compile(rf"\+?(?:{_ANY})".replace("D", r"\d"))
 RUN_IN_RE2 = _ANY.replace("D", r"\p{Nd}")
 """The same, without its plus sign, in the language of Arrow's expressions."""
 
-_ESCAPED_DIGIT = re.compile(r"\\u(?:003|[fF][fF]1)([0-9])")
+_COUNTRY_CODE = re.compile(
+    r"1|7|2[07]|3[0-469]|4[013-9]|5[1-8]|6[0-6]|8[1246]|9[0-58]|\d{3}"  # E.164: none begins another
+)
+_INTERNATIONAL = re.compile(r"[^\d+]*(?:\+|00)")
+_PARTS = (("CountryCode", "SubscriberNumber"), ("nationcode", "mobile"))
+
+_HIGH, _LOW, _ANY_UNIT = r"[dD][89abAB][0-9a-fA-F]{2}", r"[dD][c-fC-F][0-9a-fA-F]{2}", r"[0-9a-fA-F]{4}"
+_ESCAPE = re.compile(rf"(?<!\\)((?:\\\\)*)(\\u(?:{_HIGH}\\u{_LOW}|{_ANY_UNIT}))")
+"""As in JSON, behind backslashes that are escaped themselves."""
 
 
 def digits_of(number: str) -> str:
-    """Return the digits of a number in international form: E.164 without its plus sign.
+    """Return the digits of a number; of one in international form, E.164 without its plus sign.
 
-    Blanks, hyphens and brackets are left out, and so is the 00 that some dial for the plus. A number in its
-    national form has to be given with its country code.
+    Blanks, hyphens and brackets are left out, and so is the 00 that some dial for the plus.
     """
     if number.startswith("+") and number.isascii() and number[1:].isdigit():
         return number[1:]  # as the API gives them: a million of them a run
     plain = unicodedata.normalize("NFKC", number).strip()
-    digits = "".join(char for char in plain if char.isdecimal())
+    digits = "".join(str(unicodedata.decimal(char)) for char in plain if char.isdecimal())
     return digits.removeprefix("00")
 
 
-def is_same(run: str, digits: str) -> bool:
-    """Return whether a run of digits is a number, in its international form or in its national one.
+def is_international(number: str) -> bool:
+    """Return whether a number tells its country: with a plus sign, or the 00 that some dial for it."""
+    return number.startswith("+") or bool(_INTERNATIONAL.match(unicodedata.normalize("NFKC", number)))
+
+
+def national_of(digits: str) -> str:
+    """Return the digits of an international number without its country code."""
+    code = _COUNTRY_CODE.match(digits)
+    return digits[code.end() :] if code else digits
+
+
+def is_same(run: str, number: str) -> bool:
+    """Return whether a run of digits in a text is a number, in its international or its national form."""
+    found, digits = digits_of(run), digits_of(number)
+    if is_international(run):
+        return is_international(number) and found == digits
+    return found == digits or (is_international(number) and found == national_of(digits))
+
+
+def own_numbers(record: Mapping[str, Any]) -> list[str]:
+    """Return the numbers that a record names as its own, a pseudonym as it is.
+
+    One whose country is known is in international form; one of a callback without its country code is not.
 
     Args:
-        run: with a plus sign or without.
-        digits: of the number, as `digits_of` gives them.
+        record: of the API, a row of it, or a callback's entry, as it is decoded.
     """
-    found = digits_of(run)
-    prefix = len(digits) - len(found)
-    return found == digits or (digits.endswith(found) and 0 < prefix <= LONGEST_COUNTRY_CODE)
+    numbers = []
+    for code, national in _PARTS:
+        country, number = str(record.get(code) or ""), str(record.get(national) or "")
+        if number:
+            has_both = country and number[:1].isdecimal()
+            numbers.append(f"+{digits_of(country)}{number}" if has_both else number)
+    number = str(record.get("PhoneNumber") or "")
+    if number and number != str(record.get("SubscriberNumber") or ""):  # as in a callback without a country
+        if number[:1].isdecimal():  # E.164, which lacks its sign, or its country, too
+            country = digits_of(str(record.get("CountryCode") or ""))
+            number = f"+{number}" if number.startswith(country) else f"+{country}{number}"
+        numbers.append(number)
+    return numbers
 
 
 def runs_in(text: str) -> list[str]:
@@ -48,5 +87,10 @@ def runs_in(text: str) -> list[str]:
 
 
 def unescaped(text: str) -> str:
-    """Return a text with its digits as they are, where they are escaped as in JSON."""
-    return _ESCAPED_DIGIT.sub(r"\1", text) if "\\u" in text else text
+    """Return a text with its digits, of any script, as they are, where they are escaped as in JSON."""
+    return _ESCAPE.sub(_without_escape, text) if "\\u" in text else text
+
+
+def _without_escape(match: re.Match[str]) -> str:
+    char = json.loads(f'"{match[2]}"')
+    return f"{match[1]}{char}" if char.isdecimal() else match[0]

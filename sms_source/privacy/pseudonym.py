@@ -2,14 +2,18 @@
 
 import functools
 import hashlib
+import re
 from collections.abc import Iterable
 from typing import Any
 
-from sms_source.privacy.numbers import RUN, digits_of, is_same, unescaped
+from sms_source.api.answers import Unreadable, parse_record
+from sms_source.privacy.numbers import RUN, digits_of, is_international, is_same, unescaped
 
 MASK = "***"
 """In the place of a number that is not the row's own."""
 
+_JSON_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|-?\d[\d.eE+-]*')
+"""A string, or a number."""
 _PREFIX = "p_"
 _BLOCK_BYTES = 64
 """Of SHA-256."""
@@ -25,11 +29,12 @@ def pseudonym(number: str, key: str) -> str:
 
     Args:
         number: in international form, such as `+8615291990000`. All but its digits is left out; a value
-            without a digit is taken as it is.
+            without a digit is taken as it is. One that begins with neither + nor 00 is of no known country:
+            its message is without the "+", so its pseudonym is no other number's.
         key: `pseudonym_key`.
     """
     digits = digits_of(number)
-    message = f"+{digits}" if digits else number
+    message = f"{'+' if is_international(number) else ''}{digits}" if digits else number
     return _PREFIX + _hmac(message, key).encode().translate(_LETTERS).decode()
 
 
@@ -68,20 +73,32 @@ def without_numbers(text: str, own: Iterable[str], key: str) -> str:
     """Return a text in which each run of 7 or more digits is replaced.
 
     A number that is known to be the row's own, in its international or national form, becomes its pseudonym,
-    all else `***`.
+    all else `***`. What is JSON stays JSON: a number in it becomes a string.
 
     Args:
         text: what a person wrote, or JSON.
-        own: the row's own numbers, in international form.
+        own: the row's own numbers, in international form where their country is known.
         key: `pseudonym_key`.
     """
-    by_digits = {digits_of(number): number for number in own}
+    plain = unescaped(text)
+    if not RUN.search(plain):
+        return text
+    numbers = list(own)
+
+    def replaced(part: str) -> str:
+        return RUN.sub(lambda match: replacement(match.group()), part)
 
     def replacement(run: str) -> str:
-        for digits, number in by_digits.items():
-            if is_same(run, digits):
-                return pseudonym(number, key)
-        return MASK
+        return next((pseudonym(number, key) for number in numbers if is_same(run, number)), MASK)
 
-    plain = unescaped(text)
-    return RUN.sub(lambda match: replacement(match.group()), plain) if RUN.search(plain) else text
+    def token(match: re.Match[str]) -> str:
+        found = match.group()
+        without = replaced(found)
+        return without if found.startswith('"') or without == found else f'"{without}"'
+
+    return _JSON_TOKEN.sub(token, plain) if _is_json(plain) else replaced(plain)
+
+
+def _is_json(text: str) -> bool:
+    """Return whether a text is an object or array of JSON; a number alone is a text like any other."""
+    return text.startswith(("{", "[")) and not isinstance(parse_record(text), Unreadable)

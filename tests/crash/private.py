@@ -54,10 +54,11 @@ def expected_text(text: str) -> str:
     number = f"+86{national}" if national else ""  # of each record that `ReplyMaker` makes
 
     def replacement(match: re.Match[str]) -> str:
-        is_own = number and match.group().removeprefix("+") in (number[1:], number[3:])
-        return _pseudonym(number) if is_own else "***"
+        is_own = number and match[2].removeprefix("+") in (number[1:], number[3:])
+        shown = _pseudonym(number) if is_own else "***"
+        return f'": "{shown}"' if match[1] else shown  # a number becomes a string, and JSON stays JSON
 
-    return re.sub(r"\+?\d{7,}", replacement, text)
+    return re.sub(r'(": )?(\+?\d{7,})', replacement, text)
 
 
 def files_in_clear(folder: Path) -> list[str]:

@@ -2,6 +2,8 @@
 
 import io
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -23,6 +25,15 @@ def command(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, s
     capsys.readouterr()
     status = main(list(arguments))
     return status, *capsys.readouterr()
+
+
+def process(given: str, *arguments: str) -> tuple[int, str, str]:
+    """Run a command in a process of its own, with this on its standard input; return the same."""
+    code = "from sms_source.cli import console; console()"
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments], input=given.encode(), capture_output=True, check=False
+    )
+    return done.returncode, done.stdout.decode(), done.stderr.decode()
 
 
 @pytest.fixture
@@ -139,3 +150,46 @@ def test_reencrypt_is_a_command(
     assert KEYS.ids[0] in out
     assert KEY not in out
     assert not found(journal, [NUMBER])
+
+
+def test_a_list_may_begin_with_a_byte_order_mark(loaded: Warehouse, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As spreadsheets write it, on the standard input as in a file."""
+    monkeypatch.setenv(f"{OPTION}PSEUDONYM_KEY", SECRET)
+    given = f"\ufeffphone_number,name\n{NUMBER},Li\n"
+    status, out, err = process(given, "pseudonym")
+    assert (status, err) == (0, "")
+    assert out == f"phone_number,name,pseudonym\n{NUMBER},Li,{sms_source.pseudonym(NUMBER, SECRET)}\n"
+    status, out, err = process(given, "forget", "--file", "-")
+    assert status == 0, err
+    assert "Forgot 1 number." in out
+    assert loaded.query("select phone_number from sms.replies") == [(OTHER,)]
+
+
+@pytest.mark.parametrize("arguments", [("forget", "--file"), ("recover", "--numbers")])
+@pytest.mark.parametrize(("name", "reason"), [("none.csv", "No such file"), ("latin.csv", "no UTF-8")])
+def test_a_list_that_cannot_be_read_is_wrong_usage(
+    configured: SimulatorProcess,
+    capsys: pytest.CaptureFixture[str],
+    own_folders: Path,
+    arguments: tuple[str, ...],
+    name: str,
+    reason: str,
+) -> None:
+    """The message names the file, and why."""
+    del configured
+    (own_folders / "latin.csv").write_bytes(b"phone_number\n\xff\n")
+    status, _, err = command(capsys, *arguments, name)
+    assert status == 2
+    assert name in err
+    assert reason in err
+
+
+def test_forget_needs_no_credentials(
+    loaded: Warehouse, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Tencent Cloud is not asked: whoever answers a person's request need not have its keys."""
+    for name in ("SECRET_ID", "SECRET_KEY"):
+        monkeypatch.delenv(f"{OPTION}CREDENTIALS__{name}")
+    status, _, err = command(capsys, "forget", NUMBER)
+    assert status == 0, err
+    assert loaded.query("select phone_number from sms.replies") == [(OTHER,)]

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from sms_source.api.answers import parse_answer, whole_records
 from sms_source.errors import ConfigurationError
 from sms_source.feeds import REPLIES
-from sms_source.journal.file_format import decode, decode_torn, encode, parse_name
+from sms_source.journal.file_format import MARKER, decode, decode_torn, encode, parse_name
+from sms_source.journal.pull import NO_RECORD
 from sms_source.loading.tables import to_tables
-from sms_source.privacy.erasing import ERASED, Eraser, is_erased
+from sms_source.privacy.erasing import Eraser
 from sms_source.privacy.people import People
 from tests.conftest import a_reply
 
@@ -55,9 +56,9 @@ def test_other_peoples_records_keep_their_places(found: list[dict[str, Any]], as
     """And so their ids; theirs become markers, and a second time changes nothing."""
     content = content_of(body_of([json.dumps(record, ensure_ascii=ascii_only) for record in found]))
     erased, count = erase(content)
-    expected = [ERASED if record["PhoneNumber"] == NUMBER else record for record in found]
+    expected = [NO_RECORD if record["PhoneNumber"] == NUMBER else record for record in found]
     assert decode(PULL, erased).records == expected
-    assert count == expected.count(ERASED)
+    assert count == expected.count(NO_RECORD)
     assert erase(erased) == (erased, 0)
     assert erased == content or json.loads(erased.partition(b"\n")[0])["erased"] == count
 
@@ -72,7 +73,7 @@ def test_a_broken_answer_keeps_what_is_whole_and_other_peoples(
     before = whole_records(REPLIES, cut).records
     erased, _ = erase(content_of(cut, error="Client.TruncatedBody: x"))
     pull = decode(PULL, erased)
-    assert pull.records == [ERASED if record["PhoneNumber"] == NUMBER else record for record in before]
+    assert pull.records == [NO_RECORD if record["PhoneNumber"] == NUMBER else record for record in before]
     assert pull.in_doubt
     assert NUMBER.encode() not in erased
     others = [record["ReplyContent"] for record in found if record["PhoneNumber"] != NUMBER]
@@ -87,7 +88,7 @@ def test_an_answer_that_broke_off_in_its_request_id_keeps_other_peoples_records(
     body = body_of([json.dumps(a_reply("1", PhoneNumber=n)) for n in (NUMBER, *OTHERS)])
     cut = body[: body.index(b'"RequestId": "') + len(b'"RequestId": "')]
     erased, _ = erase(content_of(cut, error="Client.TruncatedBody: x"))
-    assert decode(PULL, erased).records == [ERASED, *whole_records(REPLIES, cut).records[1:]]
+    assert decode(PULL, erased).records == [NO_RECORD, *whole_records(REPLIES, cut).records[1:]]
 
 
 def test_a_half_written_answer_keeps_what_is_whole_of_others() -> None:
@@ -97,7 +98,7 @@ def test_a_half_written_answer_keeps_what_is_whole_of_others() -> None:
     before = decode_torn(PULL, torn)
     erased = Eraser(People([NUMBER])).pull("replies", torn, state="intent")
     after = decode(PULL, erased)
-    assert after.records == [ERASED, *before.records[1:]]
+    assert after.records == [NO_RECORD, *before.records[1:]]
     assert after.error == before.error
     assert NUMBER.encode() not in erased
     with pytest.raises(ValueError, match="not whole"):
@@ -119,9 +120,14 @@ def test_an_erased_record_is_neither_a_row_nor_rejected() -> None:
 @pytest.mark.parametrize(
     "record",
     [
+        a_reply("x", PhoneNumber=8613712345678, CountryCode=None, SubscriberNumber=None),
         a_reply("x", PhoneNumber=8613712345678),
+        a_reply("x", PhoneNumber=int(NATIONAL)),
         a_reply("x", PhoneNumber=None, CountryCode="86", SubscriberNumber=NATIONAL),
         {"nationcode": "86", "mobile": NATIONAL, "text": "x"},
+        {"nationcode": "+86", "mobile": int(NATIONAL), "text": "x"},
+        {"mobile": NATIONAL, "text": "x"},
+        {"mobile": NUMBER, "nationcode": "1"},
         [NUMBER],
         f"from {NATIONAL}",
     ],
@@ -139,7 +145,31 @@ def test_a_record_that_is_no_json_is_found_by_its_text() -> None:
     ):
         erased, count = erase(content_of(body_of([text, json.dumps(a_reply("1"))])))
         assert count == 1
-        assert decode(PULL, erased).records == [ERASED, a_reply("1")]
+        assert decode(PULL, erased).records == [NO_RECORD, a_reply("1")]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        json.dumps({"nationcode": "1", "mobile": "2025550100", "text": f"my friend {NATIONAL}"}),
+        json.dumps({"nationcode": "44", "mobile": NATIONAL, "text": "x"}),
+        json.dumps({"CountryCode": "1", "SubscriberNumber": NATIONAL[1:], "ReplyContent": "x"}),
+        json.dumps({"mobile": "2025550100", "text": f"my friend {NUMBER}"}),
+        json.dumps({"text": f"my friend +{NATIONAL}"}),
+        f'{{"nationcode": "1", "mobile": "2025550100", "text": "{NUMBER}", "time": nope}}',
+    ],
+)
+def test_a_record_that_names_somebody_else_is_not_theirs(text: str) -> None:
+    """By both parts of a number, by a national one, and where the record is no JSON."""
+    content = content_of(body_of([text]))
+    assert erase(content) == (content, 0)
+
+
+def test_a_number_without_its_country_is_not_the_one_abroad_with_its_digits() -> None:
+    """A national number is of whoever has it in any country, and is not read as country code and rest."""
+    content = content_of(body_of([json.dumps({"mobile": NATIONAL, "text": "x"})]))
+    assert erase(content, f"+{NATIONAL}") == (content, 0)
+    assert erase(content, f"+44{NATIONAL}")[1] == 1
 
 
 def test_what_others_write_about_a_person_is_theirs() -> None:
@@ -177,10 +207,10 @@ def test_a_body_that_is_no_answer_goes_whole_if_it_names_somebody() -> None:
     assert erase(content) == (content, 0)
 
 
-@pytest.mark.parametrize("number", ["", "12345", "1" * 16, "nobody"])
+@pytest.mark.parametrize("number", ["", "12345", "1" * 16, "nobody", NATIONAL, DIGITS])
 def test_what_is_no_number_is_refused_and_not_shown(number: str) -> None:
-    """A number is told by its place in the list."""
-    with pytest.raises(ConfigurationError, match="Number 2 to forget has") as caught:
+    """A number is told by its place in the list; without its country, it could be several people's."""
+    with pytest.raises(ConfigurationError, match=r"Number 2 to forget (has|begins)") as caught:
         People([NUMBER, number])
     assert not number or f"{number} " not in str(caught.value)
 
@@ -193,4 +223,5 @@ def test_the_envelope_holds_after_an_erasure() -> None:
     told = json.loads(envelope)
     assert (told["body_bytes"], told["body_crc32"]) == (len(body), zlib.crc32(body))
     assert told["answered_at"] == json.loads(content.partition(b"\n")[0])["answered_at"]
-    assert is_erased(json.loads(body)["Response"]["PullSmsReplyStatusSet"][0])
+    assert json.loads(body)["Response"]["PullSmsReplyStatusSet"] == [MARKER]
+    assert encode(decode(PULL, erased)) == erased

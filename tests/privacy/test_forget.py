@@ -309,3 +309,18 @@ def test_loads_go_on_after_an_erasure(configured: SimulatorProcess, loaded: Ware
     enqueue(configured, "4", number=OTHER)
     sms_source.load()
     assert "4" in loaded.contents()
+
+
+def test_a_record_that_looks_like_a_marker_is_rejected(
+    configured: SimulatorProcess, warehouse: Warehouse
+) -> None:
+    """What a server sends is no sign of an erasure: it counts in the ledger, so it is somewhere."""
+    configured.enqueue(APP, [b'{"ErasedBySmsSource": true}', a_reply("other", PhoneNumber=OTHER)])
+    sms_source.load()
+    rejected = "select position, record from sms.rejected_records"
+    assert warehouse.query(rejected) == [(0, '{"ErasedBySmsSource": true}')]
+    sms_source.forget(NUMBER)
+    warehouse.database.unlink()
+    sms_source.load()
+    assert warehouse.query(rejected) == [(0, '{"ErasedBySmsSource": true}')]
+    assert warehouse.contents() == ["other"]

@@ -2,9 +2,11 @@
 
 import hashlib
 import hmac
+import json
 import re
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -12,6 +14,7 @@ from hypothesis import strategies as st
 
 import sms_source
 from sms_source.errors import ConfigurationError
+from sms_source.privacy.numbers import RUN
 from sms_source.privacy.pseudonym import without_numbers
 from sms_source.simulator import SimulatorProcess
 from tests.conftest import APP, Warehouse, a_reply
@@ -23,6 +26,7 @@ NUMBER, DIGITS, NATIONAL = "+8613712345678", "8613712345678", "13712345678"
 PERSON = sms_source.pseudonym(NUMBER, SECRET)
 WIDE = "".join(chr(ord(char) + 0xFEE0) for char in NUMBER)
 """As a Chinese keyboard writes it."""
+ARABIC = "+" + "".join(chr(ord("\u0660") + int(digit)) for digit in DIGITS)
 
 
 def texts_of(warehouse: Warehouse) -> list[str]:
@@ -56,16 +60,20 @@ def test_it_is_the_hmac_of_any_library(key: str, number: str) -> None:
     )
 
 
-@pytest.mark.parametrize("number", [DIGITS, "0086 137-1234-5678", "+86 (137) 1234 5678", WIDE])
+@pytest.mark.parametrize(
+    "number", ["0086 137-1234-5678", "+86 (137) 1234 5678", "  (+86) 137 1234 5678", WIDE, ARABIC]
+)
 def test_one_number_has_one_pseudonym_however_it_is_written(number: str) -> None:
     """A list of recipients spells numbers in its own way."""
     assert sms_source.pseudonym(number, SECRET) == PERSON
 
 
 def test_other_numbers_and_other_keys_give_others() -> None:
-    """Without the key nobody can try numbers."""
+    """Without the key nobody can try numbers; one without its country is no other country's."""
+    numbers = (NUMBER, DIGITS, NATIONAL, f"+{NATIONAL}")
     assert (
-        len({PERSON, sms_source.pseudonym(NATIONAL, SECRET), sms_source.pseudonym(NUMBER, SECRET + "!")}) == 3
+        len({sms_source.pseudonym(NUMBER, SECRET + "!"), *(sms_source.pseudonym(n, SECRET) for n in numbers)})
+        == 5
     )
 
 
@@ -76,17 +84,66 @@ def test_other_numbers_and_other_keys_give_others() -> None:
         ("+8613712345678", PERSON),
         ("008613712345678 or 13800138000", f"{PERSON} or ***"),
         (WIDE[3:], PERSON),
+        (ARABIC, PERSON),
         ("137-1234-5678 or +86 137 1234 5678, or 138 0013 8000", f"{PERSON} or {PERSON}, or ***"),
+        ("+13712345678 is American", "*** is American"),
         ("order 1234567", "order ***"),
         ("on 2026-11-24 at 13:20:00, 100 200", "on 2026-11-24 at 13:20:00, 100 200"),
         ("code 123456, 5分", "code 123456, 5分"),
         (r'{"x": "\u0031371234567\u0038"}', f'{{"x": "{PERSON}"}}'),
         (r"a \u0031 stays", r"a \u0031 stays"),
+        ("\\u0661" * 7, "***"),
+        ("\\ud835\\udfcf" * 7, "***"),
+        (r'{"a": "\\u00311234567"}', r'{"a": "\\u***"}'),
+        (
+            r'{"a\"": 13712345678, "b": [1380013800, -1.3800138, 5, "x 13800138000"]}',
+            rf'{{"a\"": "{PERSON}", "b": ["***", "-1.***", 5, "x ***"]}}',
+        ),
+        ("[call 138 0013 8000]", "[call ***]"),
     ],
 )
 def test_runs_of_digits_in_a_text_are_replaced(text: str, expected: str) -> None:
     """The row's own number by its pseudonym, any other by a mask; what is shorter stays."""
     assert without_numbers(text, [NUMBER], SECRET) == expected
+
+
+@given(
+    st.recursive(
+        st.none() | st.integers() | st.text('0123456789 -\\"u', max_size=20) | st.just(int(NATIONAL)),
+        lambda inner: (
+            st.lists(inner, max_size=3) | st.dictionaries(st.text("12345678 \\", max_size=9), inner)
+        ),
+        max_leaves=5,
+    ).map(lambda value: [value]),
+    st.booleans(),
+)
+def test_what_is_json_stays_json(value: list[Any], ascii_only: bool) -> None:  # noqa: FBT001
+    """A number in it becomes a string; what has no run of digits stays as it is."""
+    text = json.dumps(value, ensure_ascii=ascii_only)
+    without = without_numbers(text, [NUMBER], SECRET)
+    assert json.loads(without) == value or RUN.search(text)
+    assert not RUN.search(without)
+
+
+def test_what_tencent_cloud_adds_or_gets_wrong_hides_no_number(
+    configured: SimulatorProcess, warehouse: Warehouse
+) -> None:
+    """A number in the name of a new field makes no column of it; a rejected record is JSON where it was."""
+    configured.enqueue(
+        APP,
+        [
+            a_reply("1", PhoneNumber=NUMBER, **{f"p{NATIONAL}": "a", "Note": "b"}),
+            b'{"PhoneNumber": "' + NUMBER.encode() + b'", "ReplyTime": 1620734188, "SignName": 5}',
+            b'{"ReplyTime": "\\u0661\\u0663\\u0668\\u0661\\u0662\\u0663\\u0664\\u0665"}',
+        ],
+    )
+    sms_source.load(pseudonym_key=SECRET)
+    columns = [name for (name,) in warehouse.query("select column_name from information_schema.columns")]
+    assert "note" in columns
+    assert not [name for name in columns if NATIONAL in name]
+    assert warehouse.query("select other_fields from sms.replies") == [(f'{{"p{PERSON}": "a"}}',)]
+    records = [json.loads(record) for (record,) in warehouse.query("select record from sms.rejected_records")]
+    assert records == [{"PhoneNumber": PERSON, "ReplyTime": "***", "SignName": 5}, {"ReplyTime": "***"}]
 
 
 def test_no_table_holds_a_number(configured: SimulatorProcess, warehouse: Warehouse, tmp_path: Path) -> None:
@@ -111,7 +168,7 @@ def test_no_table_holds_a_number(configured: SimulatorProcess, warehouse: Wareho
     )
     assert rows == [
         (PERSON, "86", None, f"I am {PERSON}, my wife is ***", None, "11", None, None),
-        (PERSON, "86", None, "***", None, "11", f'{{"from": "{PERSON}", "n": ***}}', None),
+        (PERSON, "86", None, "***", None, "11", f'{{"from": "{PERSON}", "n": "***"}}', None),
         (PERSON, "86", None, "退订", "退订", "11", None, "vote 5"),
     ]
     rejected = [

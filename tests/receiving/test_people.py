@@ -3,6 +3,7 @@
 import hashlib
 import json
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import orjson
@@ -126,6 +127,70 @@ def test_a_person_who_is_forgotten_is_gone_from_what_was_pushed(
     assert warehouse.query("select count(*) from sms.rejected_records") == [(0,)]
     if key is None:
         assert found(Path.cwd() / "sms_journal", [NATIONAL, "theirs"]) == set()
+
+
+def _json(body: Any) -> bytes:
+    return body if isinstance(body, bytes) else json.dumps(body).encode()
+
+
+@pytest.mark.usefixtures("configured")
+def test_only_the_records_of_the_person_go(warehouse: Warehouse) -> None:
+    """Who mentions them, or has their national number in another country, is somebody else."""
+    others = [
+        a_pushed_reply(f"my friend {NATIONAL} says STOP", nationcode="1", mobile="2025550100"),
+        a_pushed_reply("another country", nationcode="44", mobile=NATIONAL),
+        a_pushed_reply("the number less a digit", nationcode="1", mobile=NATIONAL[1:]),
+        a_pushed_reply(f"about {NUMBER}", nationcode="1", mobile="2025550100", time="never"),
+        b'{"nationcode": "1", "mobile": "2025550100", "text": "' + NUMBER.encode() + b'", "time": nope}',
+    ]
+    unknown = {"mobile": NATIONAL, "text": "no country", "time": 5}
+    theirs = [a_pushed_reply("theirs", mobile=NATIONAL), unknown, {**unknown, "time": "never"}]
+    with ReceivingJob() as receiver:
+        receiver.push("replies", b"[" + b",".join(_json(body) for body in (*others, *theirs)) + b"]")
+        assert receiver.terminate() == 0
+    done = sms_source.forget(NUMBER)
+    assert done.rows == {"rejected_records": 1, "replies": 2}
+    assert done.journal_records == 3
+    expected = ["another country", f"my friend {NATIONAL} says STOP", "the number less a digit"]
+    for _ in range(2):
+        assert warehouse.contents() == expected
+        assert warehouse.query("select count(*) from sms.rejected_records") == [(2,)]
+        sms_source.load(replay=True)
+    american = sms_source.forget(f"+{NATIONAL}")
+    assert (american.rows["replies"], american.journal_records) == (1, 1)
+    assert warehouse.contents() == expected[:2]
+
+
+@pytest.mark.usefixtures("configured")
+def test_the_number_abroad_with_the_same_digits_is_another(warehouse: Warehouse) -> None:
+    """A national number is not read as a country code and the rest of a number."""
+    with ReceivingJob() as receiver:
+        receiver.push("replies", {"mobile": NATIONAL, "text": "no country", "time": 5})
+        assert receiver.terminate() == 0
+    done = sms_source.forget(f"+{NATIONAL}")
+    assert (sum(done.rows.values()), done.journal_records) == (0, 0)
+    assert warehouse.contents() == ["no country"]
+
+
+@pytest.mark.usefixtures("configured")
+def test_a_pseudonym_without_a_country_is_nobodys_elsewhere(
+    warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor is it that of the number abroad with the same digits; and it is forgotten all the same."""
+    monkeypatch.setenv("SOURCES__SMS_SOURCE__PSEUDONYM_KEY", SECRET)
+    with ReceivingJob() as receiver:
+        receiver.push("replies", {"mobile": NATIONAL, "text": f"I am {NATIONAL}, not +{NATIONAL}", "time": 5})
+        receiver.push("replies", {"mobile": NATIONAL, "text": "rejected", "time": "never"})
+        receiver.push("replies", {"mobile": NATIONAL[1:], "nationcode": "1", "text": "American", "time": 5})
+        assert receiver.terminate() == 0
+    someone, american = (sms_source.pseudonym(number, SECRET) for number in (NATIONAL, f"+{NATIONAL}"))
+    assert warehouse.query("select phone_number, reply_content from sms.replies order by 2") == [
+        (american, "American"),
+        (someone, f"I am {someone}, not ***"),
+    ]
+    done = sms_source.forget(NUMBER)
+    assert done.rows == {"rejected_records": 1, "replies": 1}
+    assert warehouse.contents() == ["American"]
 
 
 def test_a_replay_changes_no_id(configured: SimulatorProcess, warehouse: Warehouse, key: str | None) -> None:
