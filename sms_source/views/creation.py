@@ -27,6 +27,9 @@ _LOOK_UP = {
 """What is in a dataset, by sqlglot's dialect: name, whether it is a view, comment. In these dialects, which
 are tested, views are made: each in a transaction, with a comment that says what it was made from."""
 
+DIALECTS = tuple(_LOOK_UP)
+"""sqlglot's names of the dialects in which views are made."""
+
 
 class _Relation(NamedTuple):
     """A table or a view of the dataset."""
@@ -59,7 +62,7 @@ def create_views(
         A warning for each view that was not made, or option that was not used: what, why, and what to do.
     """
     dialect = client.capabilities.sqlglot_dialect or ""
-    if dialect not in _LOOK_UP:
+    if dialect not in DIALECTS:
         logger.info("No views are made: they are tried on DuckDB and PostgreSQL alone. See docs/queries.md.")
         return []
     warnings: list[str] = []
