@@ -17,7 +17,7 @@ from sms_source.cli.explain import FAILED, WRONG_CONFIGURATION
 from sms_source.errors import ConfigurationError, InDoubtError, NotExecutedError, RefusedError
 from sms_source.feeds import FEEDS
 from sms_source.loading import destinations
-from sms_source.loading.target import have_one_transaction, kind_of
+from sms_source.loading.target import kind_of, merges_in_one_transaction
 from tests.test_destinations import decide, new_destination
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
@@ -61,7 +61,7 @@ def merges() -> Iterator[str]:
             merge = decide(destination, form, destination.destination_name).strategies["replies"]
             how = merge or "none: it would append"
             one = _transaction(destination, form) if merge else ""
-            yield f"| {title} | {how} | {one} | {_decision(destination, form)} |"
+            yield f"| {title} | {how} | {one} | {_decision(destination, form, merge)} |"
     yield ""
 
 
@@ -69,15 +69,15 @@ def _transaction(destination: Any, table_format: str | None) -> str:
     """Whether dlt makes the merge in a transaction once the connector has set the destination up."""
     if table_format:
         return "a commit of each table"
-    have_one_transaction(destination)
-    return "yes" if destination.capabilities().supports_transactions else "**no**"
+    is_whole = merges_in_one_transaction(kind_of(destination), destination.capabilities())
+    return "yes" if is_whole else "**no**"
 
 
-def _decision(destination: Any, table_format: str | None) -> str:
+def _decision(destination: Any, table_format: str | None, merge: str | None) -> str:
     try:
         decide(destination, table_format)
     except ConfigurationError:
-        remedy = destinations.remedy_for(kind_of(destination))
+        remedy = destinations.remedy_for(kind_of(destination), merge)
         return f"**refuses**. {remedy}"
     return "accepts"
 

@@ -4,7 +4,8 @@ A merge is another thing in each destination, and in some dlt quietly makes it a
 first pull, the merge that dlt would make is looked up, and a destination in which a load that was killed
 and resumed could leave a row twice is refused:
 
-    delete-insert   dlt's own merge. Also takes out duplicates within a load package; every SQL database
+    delete-insert   dlt's own merge. Also takes out duplicates within a load package; every SQL database.
+                    Refused where it is not one transaction
     upsert          proved for Delta tables alone, where one commit takes in all of a table's files
     none            rows would be appended: refused
 """
@@ -27,7 +28,7 @@ from sms_source.errors import ConfigurationError
 from sms_source.feeds import FEEDS, Feed
 from sms_source.loading.obstacles import KEYS
 from sms_source.loading.tables import Tables
-from sms_source.loading.target import kind_of
+from sms_source.loading.target import kind_of, merges_in_one_transaction
 
 TABLES = (*FEEDS, "pulls", "rejected_records")
 """The resources whose rows are loaded."""
@@ -55,7 +56,7 @@ the destination's schema, and holds until something else is."""
 
 _REMEDIES = {
     "filesystem": "Have Delta tables: pipeline.run(sms_source(), table_format='delta'). load() does.",
-    "athena": "Have Iceberg tables: force_iceberg = true in [destination.athena].",
+    "athena": "Have Iceberg tables, and accept them: force_iceberg = true in [destination.athena].",
 }
 
 
@@ -135,9 +136,10 @@ def for_source(
         for table_name, table in tables.items()
     }
     is_delta = kind == "filesystem" and {table.get("table_format") for table in tables.values()} == {"delta"}
+    is_whole = merges_in_one_transaction(kind, capabilities)
     for strategy in strategies.values():
-        proved = strategy == "delete-insert" or (strategy == "upsert" and is_delta)
-        if (not proved or kind == "dummy") and allow_duplicates_in != name:
+        proved = (strategy == "delete-insert" and is_whole) or (strategy == "upsert" and is_delta)
+        if not proved and allow_duplicates_in != name:
             raise ConfigurationError(_refusal(name, kind, strategy))
     if is_delta and importlib.util.find_spec("deltalake") is None:
         raise ConfigurationError("Delta tables need deltalake: pip install 'dlt-tencent-sms[delta]'")
@@ -161,9 +163,10 @@ def _with_date(feed: Feed, table: pa.Table) -> pa.Table:
     return table.append_column(date_column(feed), table[feed.time_field].cast(pa.date32()))
 
 
-def remedy_for(kind: str) -> str:
-    """Return what to do when a destination of this kind is refused."""
-    return _REMEDIES.get(kind, "Choose another one, such as duckdb or postgres.")
+def remedy_for(kind: str, strategy: str | None) -> str:
+    """Return what to do when a destination of this kind, with this merge, is refused."""
+    default = "Choose another one, such as duckdb or postgres."
+    return default if strategy else _REMEDIES.get(kind, default)
 
 
 def _refusal(name: str, kind: str, strategy: str | None) -> str:
@@ -171,14 +174,20 @@ def _refusal(name: str, kind: str, strategy: str | None) -> str:
         reason = "it keeps nothing, and a reply is handed out once"
     elif strategy is None:
         reason = "dlt can't merge there and would append, so that a row could be there twice"
+    elif strategy == "delete-insert":
+        reason = (
+            "dlt's DELETE and INSERT are no transaction there. What the server still does for a job that was "
+            "killed can meet the next run's merge and leave a row there twice, and a replay that is killed "
+            "between the two leaves rows out until it is made again"
+        )
     else:
         reason = (
             f"dlt would merge there by {strategy!r}, with which a load that is killed and resumed "
             "could leave a row there twice"
         )
     return (
-        f"The destination {name!r} is refused: {reason}. {remedy_for(kind)} "
-        f"To accept it all the same, in a pipeline of your own: sms_source(allow_duplicates_in={name!r})."
+        f"The destination {name!r} is refused: {reason}. {remedy_for(kind, strategy)} "
+        f"To accept it all the same: allow_duplicates_in = {name!r}, as an option or in [sources.sms_source]."
     )
 
 

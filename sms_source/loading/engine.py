@@ -43,6 +43,7 @@ class Engine:
         target: the destination, set up by `target_of`.
         dataset_name, pipeline_name, progress: of dlt.
         directory: entered; it is emptied.
+        allow_duplicates_in: as for `sms_source`.
 
     Raises:
         ConfigurationError: the destination can't keep a row from being there twice, or the directory is
@@ -56,6 +57,7 @@ class Engine:
         pipeline_name: str,
         progress: Any,
         directory: WorkingDirectory,
+        allow_duplicates_in: str | None = None,
     ) -> None:
         self._target = target
         self._directory = directory
@@ -72,7 +74,7 @@ class Engine:
         self.pipeline.config.restore_from_destination = True
         # dlt would leave its step at the first signal; here it ends pulling, and what was pulled is loaded.
         self.pipeline.config.runtime.intercept_signals = False
-        self._hints = self._look_up()
+        self._hints = self._look_up(allow_duplicates_in)
 
     def fit(self, tables: Tables) -> Tables:
         """Return the tables as the destination can hold them."""
@@ -192,9 +194,14 @@ class Engine:
                     resource.apply_hints(table_format="delta")
         return source
 
-    def _look_up(self) -> Destination:
-        client = self.pipeline.destination_client()
-        return for_source(self._source(None), self.pipeline.destination, client.capabilities)
+    def _look_up(self, allow_duplicates_in: str | None) -> Destination:
+        capabilities = self.pipeline.destination_client().capabilities
+        return for_source(
+            self._source(None),
+            self.pipeline.destination,
+            capabilities,
+            allow_duplicates_in=allow_duplicates_in,
+        )
 
 
 def _is_race(error: PipelineStepFailed) -> bool:

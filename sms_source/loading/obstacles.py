@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from dlt.common.destination.client import DestinationClientDwhConfiguration
 from dlt.destinations.job_client_impl import SqlJobClientBase
 
 from sms_source.errors import ConfigurationError
@@ -28,7 +29,8 @@ def refuse_what_is_in_the_way(client: Any, dataset_name: str, location: str) -> 
     Raises:
         ConfigurationError: names what is in the way, and what to do.
     """
-    normalized = client.config.normalize_dataset_name(client.schema)
+    has_datasets = isinstance(client.config, DestinationClientDwhConfiguration)
+    normalized = client.config.normalize_dataset_name(client.schema) if has_datasets else dataset_name
     if normalized != dataset_name:
         raise ConfigurationError(
             f"The dataset {dataset_name!r} would be named {normalized!r} there: give that name, so that it "

@@ -83,7 +83,8 @@ def sms_source(
         pull_feeds: the feeds to drain: `replies`, which is the default, and `receipts`.
         replay: load the journal's whole archive again, and pull nothing.
         allow_duplicates_in: the name of a destination that is accepted although it can't keep a row from
-            being there twice after a load that was killed; any other such destination is refused.
+            being there twice, or missing for a while, after a load that was killed; any other such
+            destination is refused. `load()` has it, too.
         report: is filled with what was done.
 
     Raises:
