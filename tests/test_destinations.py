@@ -184,6 +184,21 @@ def test_a_destination_accepted_by_name_gets_the_replies(
     assert len(list((own_folders / "lake" / "sms" / "replies").iterdir())) == 1
 
 
+def test_duckdb_s_missing_extension_is_named(
+    configured: SimulatorProcess, job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not a destination that does not answer: the package that brings the extension."""
+    (tmp_path / "home").mkdir()
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")  # nothing can be downloaded
+    configured.enqueue(APP, [a_reply()])
+    for arguments in (["--check"], []):
+        status, _, err = job("--destination", "ducklake", *arguments)
+        assert status == 2
+        assert "DuckLake needs DuckDB's extension 'ducklake', which is not here" in err
+        assert "dlt-tencent-sms[ducklake]" in err
+    assert configured.stats().pulls == 0
+
+
 def test_load_accepts_a_destination_by_name(
     configured: SimulatorProcess, job: Job, monkeypatch: pytest.MonkeyPatch
 ) -> None:

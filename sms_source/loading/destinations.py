@@ -67,12 +67,14 @@ class Destination:
     kind: of dlt's kinds of destinations, such as `postgres`.
     strategies: of dlt's merge, by table.
     file_format: of the load files; None for dlt's choice.
+    first_file_format: likewise of a package that makes tables, and may have no row for one of them.
     partitioned: whether the feeds' tables are Delta tables, in folders by the record's date.
     """
 
     kind: str
     strategies: Mapping[str, str | None] = dataclasses.field(default_factory=dict)
     file_format: str | None = None
+    first_file_format: str | None = None
     partitioned: bool = False
 
     def fit(self, tables: Tables) -> Tables:
@@ -85,16 +87,17 @@ class Destination:
             tables = dataclasses.replace(tables, records=dated)
         return tables
 
-    def hint(self, source: DltSource, *, given_again: bool) -> None:
+    def hint(self, source: DltSource, *, is_first: bool, given_again: bool) -> None:
         """Tell dlt what this destination needs.
 
         Args:
-            source: whose resources are to be loaded.
+            source: whose resources are being extracted, and have yielded nothing yet.
+            is_first: whether the package makes tables.
             given_again: whether some of it may be in the destination already.
         """
-        if self.file_format:
-            for name in TABLES:
-                source.resources[name].apply_hints(file_format=self.file_format)  # type: ignore[arg-type]
+        file_format: Any = self.first_file_format if is_first else self.file_format
+        for name in TABLES if file_format else ():
+            source.resources[name].apply_hints(file_format=file_format)
         for name, key in KEYS.items() if self.kind in _SCOPED else ():
             is_pruned = self.kind in _PRUNING and name in FEEDS and not given_again
             scope = (_SAME_TIME if is_pruned else "") + _SAME_ROWS.format(key=", ".join(sorted(key)))
@@ -143,13 +146,16 @@ def for_source(
             raise ConfigurationError(_refusal(name, kind, strategy))
     if is_delta and importlib.util.find_spec("deltalake") is None:
         raise ConfigurationError("Delta tables need deltalake: pip install 'dlt-tencent-sms[delta]'")
-    # Arrow tables go to PostgreSQL as CSV, in which dlt reads an empty text as NULL.
+    # Arrow tables would go to PostgreSQL as CSV, in which dlt reads an empty text as NULL. Parquet is copied
+    # by ADBC, in less time; but that fails on a file without rows.
     file_formats = capabilities.supported_loader_file_formats or ()
     by_insert = capabilities.sqlglot_dialect == "postgres" and "insert_values" in file_formats
+    by_copy = kind == "postgres" and importlib.util.find_spec("adbc_driver_postgresql") is not None
     return Destination(
         kind=kind,
         strategies=strategies,
-        file_format="insert_values" if by_insert else None,
+        file_format="parquet" if by_copy else "insert_values" if by_insert else None,
+        first_file_format="insert_values" if by_insert else None,
         partitioned=is_delta,
     )
 

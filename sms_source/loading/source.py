@@ -20,11 +20,12 @@ from sms_source.errors import ConfigurationError
 from sms_source.journal.journal import Journal
 from sms_source.journal.opening import open_journal
 from sms_source.loading import commits, destinations
+from sms_source.loading.extensions import have_extensions
 from sms_source.loading.extraction import Extraction
 from sms_source.loading.idioms import refuse_what_loses_records
 from sms_source.loading.resources import resources_of
 from sms_source.loading.tables import Tables
-from sms_source.loading.target import have_one_transaction, owner_of
+from sms_source.loading.target import have_one_transaction, kind_of, owner_of
 from sms_source.pulling.drain import Drain
 from sms_source.pulling.report import DrainReport
 
@@ -121,7 +122,7 @@ def _tables(
     """Yield the rows of one extraction of whichever pipeline runs it."""
     told = report or DrainReport()
     pipeline = _pipeline_at_hand()
-    destination = _destination(pipeline, allow_duplicates_in, replay=replay)
+    destination = _destination(pipeline, allow_duplicates_in)
     with open_journal(options) as journal:
         items = journal.everything()
         drain = None
@@ -133,7 +134,7 @@ def _tables(
             items,
             drain,
             feeds=options.pull_feeds,
-            fit=destination.fit,
+            destination=destination,
             pseudonym_key=options.pseudonym_key,
             report=told,
             is_bounded=not replay,
@@ -177,20 +178,18 @@ def _pipeline_at_hand() -> dlt.Pipeline | None:
     return pipeline
 
 
-def _destination(
-    pipeline: dlt.Pipeline | None, allow_duplicates_in: str | None, *, replay: bool
-) -> destinations.Destination:
+def _destination(pipeline: dlt.Pipeline | None, allow_duplicates_in: str | None) -> destinations.Destination:
     if pipeline is None:
         return destinations.NOTEBOOK
     if pipeline.destination is None:
         raise ConfigurationError("The pipeline has no destination, which decides how a row gets there once.")
     source = dlt.current.source()
     refuse_what_loses_records(source, pipeline)
+    have_extensions(kind_of(pipeline.destination))
     capabilities = Container()[DestinationCapabilitiesContext]
     destination = destinations.for_source(
         source, pipeline.destination, capabilities, allow_duplicates_in=allow_duplicates_in
     )
-    destination.hint(source, given_again=replay)
     have_one_transaction(pipeline.destination)
     return destination
 
