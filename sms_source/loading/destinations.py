@@ -33,7 +33,7 @@ from sms_source.loading.target import kind_of, merges_in_one_transaction
 TABLES = (*FEEDS, "pulls", "rejected_records")
 """The resources whose rows are loaded."""
 
-_HOLDS_NUL = ("duckdb", "filesystem")
+HOLDS_NUL = ("duckdb", "filesystem")
 """Kinds of destinations that are known to hold the character U+0000. PostgreSQL can't, and a package with
 one would never load; dlt drops it on the way to others."""
 
@@ -79,7 +79,7 @@ class Destination:
 
     def fit(self, tables: Tables) -> Tables:
         """Return the tables as the destination can hold them."""
-        if self.kind not in _HOLDS_NUL:
+        if self.kind not in HOLDS_NUL:
             records = {name: _without_nul(table) for name, table in tables.records.items()}
             tables = Tables(records, _without_nul(tables.pulls), _without_nul(tables.rejected))
         if self.partitioned:
