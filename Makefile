@@ -20,7 +20,7 @@ KILLS = 1000
 # How many rounds `make soak` follows the queues.
 ROUNDS = 2000
 
-.PHONY: help install demo picture wheel test test-long coverage test-wheel test-lowest test-crash test-postgres install-s3 test-s3 test-workflows test-lakehouse test-ducklake test-airflow test-receive test-report test-views install-browser test-thorough crash soak bench check format constraints clean
+.PHONY: help install demo picture wheel test test-long coverage test-wheel test-lowest test-crash test-postgres install-s3 test-s3 test-workflows test-lakehouse test-ducklake test-mariadb test-airflow test-receive test-report test-views install-browser test-thorough crash soak bench check format constraints clean
 
 help: ## this list
 	@echo "make TARGET, with Python $$($(PYTHON) -c 'import sys; print(sys.version.split()[0])' 2>&1)"
@@ -111,6 +111,10 @@ test-ducklake: ## a DuckLake: catalogs in SQLite and in PostgreSQL, files in a f
 	@$(MAKE) VENV=.venv-ducklake CONSTRAINTS="$(CONSTRAINTS)" PYTHON="$(PYTHON)" install-s3
 	@.venv-ducklake/bin/python -m pip --disable-pip-version-check install -q -r tests/ducklake/requirements.txt
 	@.venv-ducklake/bin/python -m pytest -n auto tests/ducklake $(ARGS)
+
+test-mariadb: install ## the tests with a real MariaDB, which is installed on Debian when run as root
+	@sh tests/mariadb/install.sh
+	@$(VENV)/bin/python -m pytest -n auto tests/mariadb $(ARGS)
 
 test-airflow: install ## the DAG, in an Airflow of its own, into DuckDB and a real PostgreSQL
 	@sh tests/postgres/install.sh

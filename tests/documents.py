@@ -65,6 +65,7 @@ PROOFS = {
     "`ducklake`": Proof("68", "10,000", "2.6", "make test-ducklake"),
     "`filesystem` with `table_format='delta'`": Proof("100", "10,000", "0.9", "make test-lakehouse"),
     "`postgres`": Proof("150", "100,000", "0.95", "make test-postgres"),
+    "`sqlalchemy`: MariaDB": Proof("80", "100,000", "2.1", "make test-mariadb"),
     "`sqlalchemy`: SQLite": Proof("150", "10,000", "1.6", "make test-crash"),
 }
 """Of those that could be had; the others have what dlt says of them."""
@@ -99,13 +100,14 @@ def merges() -> Iterator[str]:
 def _cases() -> dict[str, tuple[Any, str | None]]:
     """Return the destinations by their titles, each with the format of its tables."""
     cases: dict[str, tuple[Any, str | None]] = {}
+    titles = {"destination": "a function of one's own (`destination`)", "sqlalchemy": "`sqlalchemy`: others"}
     for name in dlt.destinations.__all__:
-        title = {
-            "destination": "a function of one's own (`destination`)",
-            "sqlalchemy": "`sqlalchemy`: others",
-        }
-        cases[title.get(name, f"`{name}`")] = (new_destination(name), None)
-    cases["`sqlalchemy`: SQLite"] = (dlt.destinations.sqlalchemy("sqlite:///sms.db"), None)
+        cases[titles.get(name, f"`{name}`")] = (new_destination(name), None)
+    for name, url in {
+        "SQLite": "sqlite:///sms.db",
+        **dict.fromkeys(("MariaDB", "MySQL"), "mysql+pymysql://h/d"),
+    }.items():
+        cases[f"`sqlalchemy`: {name}"] = (dlt.destinations.sqlalchemy(url), None)
     athena = dlt.destinations.athena(query_result_bucket="s3://bucket", force_iceberg=True)
     cases["`athena` with `force_iceberg`"] = (athena, None)
     for table_format in ("delta", "iceberg"):

@@ -22,6 +22,7 @@ from sms_source.loading.destinations import TABLES, Destination, for_source
 from sms_source.loading.extensions import have_extensions
 from sms_source.loading.extraction import Extraction
 from sms_source.loading.keeping import forget_credentials
+from sms_source.loading.mysql import hold_any_text
 from sms_source.loading.obstacles import refuse_what_is_in_the_way
 from sms_source.loading.resources import resources_of
 from sms_source.loading.target import kind_of
@@ -192,6 +193,7 @@ class Engine:
     def _look_up(self, allow_duplicates_in: str | None) -> Destination:
         have_extensions(kind_of(self._target))
         capabilities = self.pipeline.destination_client().capabilities
+        hold_any_text(self._target, capabilities)
         return for_source(
             self._source(None),
             self.pipeline.destination,

@@ -8,6 +8,7 @@ from dlt.destinations.job_client_impl import SqlJobClientBase
 
 from sms_source.errors import ConfigurationError
 from sms_source.feeds import FEEDS
+from sms_source.loading.mysql import refuse_other_settings
 from sms_source.loading.tables import PULLS, REJECTED
 
 KEYS: dict[str, set[str]] = {
@@ -42,6 +43,7 @@ def refuse_what_is_in_the_way(client: Any, dataset_name: str, location: str) -> 
             "would be taken for it. Give the dataset, or the file, another name."
         )
     if isinstance(client, SqlJobClientBase):
+        refuse_other_settings(client.sql_client)
         for table, columns in client.get_storage_tables(KEYS):
             missing = {*KEYS[table], "_dlt_load_id"} - {column.lower() for column in columns}
             if columns and missing:

@@ -8,7 +8,6 @@ from typing import Any, Union
 
 import dlt
 from dlt.common.configuration.container import Container
-from dlt.common.destination import DestinationCapabilitiesContext
 from dlt.common.storages.exceptions import CurrentLoadPackageStateNotAvailable
 from dlt.common.storages.load_package import LoadPackageStateInjectableContext
 from dlt.extract import DltResource
@@ -23,6 +22,7 @@ from sms_source.loading import commits, destinations
 from sms_source.loading.extensions import have_extensions
 from sms_source.loading.extraction import Extraction
 from sms_source.loading.idioms import refuse_what_loses_records
+from sms_source.loading.mysql import hold_any_text
 from sms_source.loading.resources import resources_of
 from sms_source.loading.tables import Tables
 from sms_source.loading.target import have_one_transaction, kind_of, owner_of
@@ -186,10 +186,12 @@ def _destination(pipeline: dlt.Pipeline | None, allow_duplicates_in: str | None)
     source = dlt.current.source()
     refuse_what_loses_records(source, pipeline)
     have_extensions(kind_of(pipeline.destination))
-    capabilities = Container()[DestinationCapabilitiesContext]
+    # Those of the extraction are made without credentials, whose URL tells SQLAlchemy's dialect.
+    capabilities = pipeline.destination_client().capabilities
     destination = destinations.for_source(
         source, pipeline.destination, capabilities, allow_duplicates_in=allow_duplicates_in
     )
+    hold_any_text(pipeline.destination, capabilities)
     have_one_transaction(pipeline.destination)
     return destination
 

@@ -11,6 +11,7 @@ from dlt.destinations.job_client_impl import SqlJobClientBase
 
 from sms_source.api.answers import parse_record
 from sms_source.feeds import FEEDS
+from sms_source.loading.mysql import DIALECT
 from sms_source.loading.tables import REJECTED
 from sms_source.privacy.people import People
 
@@ -26,6 +27,7 @@ _COLUMNS = {
     **dict.fromkeys(WITH_PEOPLE, "bigint"),
     "journal_records": "bigint",
 }
+_OF_MYSQL = {"timestamp with time zone": "datetime(6)", "varchar": "varchar(255)"}
 
 Rows = dict[str, Counter[str]]
 """How many rows of a table went, by the digits of the person."""
@@ -80,15 +82,16 @@ def _erase(sql: Any, name: str, table: str, people: People) -> Counter[str]:
 
 def _erase_records(sql: Any, name: str, people: People) -> Counter[str]:
     """Delete the records of a feed: by the number or its pseudonym, or by the parts of the number."""
+    # To MySQL, `||` is an OR, which would be true of everybody.
+    is_mysql = sql.capabilities.sqlglot_dialect == DIALECT
+    parts_of_number = (
+        "concat(country_code, subscriber_number)" if is_mysql else "country_code || subscriber_number"
+    )
     erased: Counter[str] = Counter()
     for values, whole in people.chunks():
-        condition = (
-            f"(phone_number in ({_places(values)}) "
-            f"or country_code || subscriber_number in ({_places(whole)}))"
-        )
+        condition = f"(phone_number in ({_places(values)}) or {parts_of_number} in ({_places(whole)}))"
         found = sql.execute_sql(
-            f"select phone_number, country_code || subscriber_number, count(*) from {name} "
-            f"where {condition} group by 1, 2",
+            f"select phone_number, {parts_of_number}, count(*) from {name} where {condition} group by 1, 2",
             *values,
             *whole,
         )
@@ -130,7 +133,8 @@ def noted(people: People, rows: Rows, in_journal: Mapping[str, int]) -> list[dic
 
 def _note(sql: Any, people: People, rows: Rows, in_journal: Mapping[str, int]) -> None:
     name = sql.make_qualified_table_name(ERASURES)
-    columns = ", ".join(f"{column} {kind}" for column, kind in _COLUMNS.items())
+    of_mysql = _OF_MYSQL if sql.capabilities.sqlglot_dialect == DIALECT else {}
+    columns = ", ".join(f"{column} {of_mysql.get(kind, kind)}" for column, kind in _COLUMNS.items())
     sql.execute_sql(f"create table if not exists {name} ({columns})")
     for row in noted(people, rows, in_journal):
         sql.execute_sql(f"insert into {name} ({', '.join(row)}) values ({_places(row)})", *row.values())
