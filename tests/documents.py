@@ -119,7 +119,7 @@ def _cases() -> dict[str, tuple[Any, str | None]]:
 def _transaction(destination: Any, table_format: str | None) -> str:
     """Whether dlt makes the merge in a transaction once the connector has set the destination up."""
     if table_format:
-        return "a commit of each table"
+        return "a commit of each table" if table_format == "delta" else "**no**: a commit of 1,000 rows"
     is_whole = merges_in_one_transaction(kind_of(destination), destination.capabilities())
     return "yes" if is_whole else "**no**"
 

@@ -119,9 +119,10 @@ def test_delta_tables_need_deltalake(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_iceberg_tables_on_a_filesystem_are_refused() -> None:
-    """Their upsert is another one, and not proved."""
-    with pytest.raises(ConfigurationError, match="by 'upsert'"):
+    """The reason is what a kill does to them, and Delta tables are the way out."""
+    with pytest.raises(ConfigurationError, match="no later run can open") as caught:
         decide(dlt.destinations.filesystem("lake"), "iceberg")
+    assert "table_format='delta'" in str(caught.value)
 
 
 @pytest.mark.parametrize("name", ["duckdb", "filesystem", "postgres", "snowflake"])

@@ -138,12 +138,13 @@ def for_source(
         table_name: resolve_merge_strategy(tables, table, capabilities)
         for table_name, table in tables.items()
     }
-    is_delta = kind == "filesystem" and {table.get("table_format") for table in tables.values()} == {"delta"}
+    formats = {table.get("table_format") for table in tables.values()}
+    is_delta = kind == "filesystem" and formats == {"delta"}
     is_whole = merges_in_one_transaction(kind, capabilities)
     for strategy in strategies.values():
         proved = (strategy == "delete-insert" and is_whole) or (strategy == "upsert" and is_delta)
         if not proved and allow_duplicates_in != name:
-            raise ConfigurationError(_refusal(name, kind, strategy))
+            raise ConfigurationError(_refusal(name, kind, strategy, is_iceberg="iceberg" in formats))
     if is_delta and importlib.util.find_spec("deltalake") is None:
         raise ConfigurationError("Delta tables need deltalake: pip install 'dlt-tencent-sms[delta]'")
     # Arrow tables would go to PostgreSQL as CSV, in which dlt reads an empty text as NULL. Parquet is copied
@@ -172,14 +173,19 @@ def _with_date(feed: Feed, table: pa.Table) -> pa.Table:
 def remedy_for(kind: str, strategy: str | None) -> str:
     """Return what to do when a destination of this kind, with this merge, is refused."""
     default = "Choose another one, such as duckdb or postgres."
-    return default if strategy else _REMEDIES.get(kind, default)
+    return _REMEDIES.get(kind, default) if strategy is None or kind == "filesystem" else default
 
 
-def _refusal(name: str, kind: str, strategy: str | None) -> str:
+def _refusal(name: str, kind: str, strategy: str | None, *, is_iceberg: bool) -> str:
     if kind == "dummy":
         reason = "it keeps nothing, and a reply is handed out once"
     elif strategy is None:
         reason = "dlt can't merge there and would append, so that a row could be there twice"
+    elif is_iceberg and kind == "filesystem":
+        reason = (
+            "dlt commits Iceberg tables a thousand rows at a time, and without a persistent catalog a kill while "
+            "a metadata file is being written leaves a table that no later run can open"
+        )
     elif strategy == "delete-insert":
         reason = (
             "dlt's DELETE and INSERT are no transaction there. What the server still does for a job that was "
