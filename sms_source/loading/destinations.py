@@ -183,8 +183,8 @@ def _refusal(name: str, kind: str, strategy: str | None, *, is_iceberg: bool) ->
         reason = "dlt can't merge there and would append, so that a row could be there twice"
     elif is_iceberg and kind == "filesystem":
         reason = (
-            "dlt commits Iceberg tables a thousand rows at a time, and without a persistent catalog a kill while "
-            "a metadata file is being written leaves a table that no later run can open"
+            "dlt commits Iceberg tables a thousand rows at a time, and without a persistent catalog a kill "
+            "while a metadata file is being written leaves a table that no later run can open"
         )
     elif strategy == "delete-insert":
         reason = (
