@@ -20,7 +20,7 @@ KILLS = 1000
 # How many rounds `make soak` follows the queues.
 ROUNDS = 2000
 
-.PHONY: help install demo picture wheel test test-long coverage test-wheel test-lowest test-crash test-postgres install-s3 test-s3 test-workflows test-lakehouse test-airflow test-receive test-report test-views install-browser test-thorough crash soak bench check format constraints clean
+.PHONY: help install demo picture wheel test test-long coverage test-wheel test-lowest test-crash test-postgres install-s3 test-s3 test-workflows test-lakehouse test-ducklake test-mariadb test-airflow test-receive test-report test-views install-browser test-thorough crash soak bench check format constraints clean
 
 help: ## this list
 	@echo "make TARGET, with Python $$($(PYTHON) -c 'import sys; print(sys.version.split()[0])' 2>&1)"
@@ -105,6 +105,16 @@ test-lakehouse: ## Delta tables, on a disk and in an object store, and Spark tha
 	@$(MAKE) VENV=.venv-lakehouse CONSTRAINTS="$(CONSTRAINTS)" PYTHON="$(PYTHON)" install
 	@.venv-lakehouse/bin/python -m pip --disable-pip-version-check install -q -r tests/lakehouse/requirements.txt
 	@.venv-lakehouse/bin/python -m pytest tests/lakehouse $(ARGS)
+
+test-ducklake: ## a DuckLake: catalogs in SQLite and in PostgreSQL, files in a folder and in S3, kills, compaction
+	@sh tests/postgres/install.sh
+	@$(MAKE) VENV=.venv-ducklake CONSTRAINTS="$(CONSTRAINTS)" PYTHON="$(PYTHON)" install-s3
+	@.venv-ducklake/bin/python -m pip --disable-pip-version-check install -q -r tests/ducklake/requirements.txt
+	@.venv-ducklake/bin/python -m pytest -n auto tests/ducklake $(ARGS)
+
+test-mariadb: install ## the tests with a real MariaDB, which is installed on Debian when run as root
+	@sh tests/mariadb/install.sh
+	@$(VENV)/bin/python -m pytest -n auto tests/mariadb $(ARGS)
 
 test-airflow: install ## the DAG, in an Airflow of its own, into DuckDB and a real PostgreSQL
 	@sh tests/postgres/install.sh
@@ -207,6 +217,6 @@ constraints: ## makes the constraints files anew (needs Python 3.10 and 3.11)
 	freeze constraints-lowest.txt "$(PYTHON_310)" "$$folder/lowest" "the lower bounds of pyproject.toml, for Python 3.10 to 3.13"
 
 clean: ## removes what the targets above made: environments, caches, the demo's database and journal
-	@rm -rf .venv .venv-lowest .venv-lakehouse .venv-airflow .venv-singer .venv-airbyte build dist htmlcov .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	@rm -rf .venv .venv-lowest .venv-lakehouse .venv-ducklake .venv-airflow .venv-singer .venv-airbyte build dist htmlcov .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	@rm -rf .coverage .coverage.* sms_replies_demo.duckdb sms_replies_demo.duckdb.wal sms_replies_demo.html sms_journal_demo
 	@find $(SOURCES) -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -87,6 +87,7 @@ class SmsSourceConfiguration(BaseConfiguration):
     pull_workers: int = settings.PULL_WORKERS
     pull_limit: int = settings.MAX_PULL_LIMIT
     pull_timeout: float = settings.PULL_TIMEOUT
+    allow_duplicates_in: str | None = None
     create_views: bool = True
     opt_out_words: Any = ""  # likewise
     views_time_zone: str = "UTC"

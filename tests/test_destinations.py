@@ -20,9 +20,10 @@ from sms_source.simulator import SimulatorProcess
 from tests.conftest import APP, Job, Warehouse, a_reply
 
 DELETE_INSERT = (
-    *("bigquery", "clickhouse", "databricks", "dremio", "duckdb", "ducklake", "fabric", "motherduck"),
-    *("mssql", "postgres", "redshift", "snowflake", "sqlalchemy", "synapse"),
+    *("bigquery", "duckdb", "ducklake", "fabric", "motherduck", "mssql", "postgres", "redshift"),
+    *("snowflake", "sqlalchemy"),
 )
+WITHOUT_TRANSACTIONS = ("clickhouse", "databricks", "dremio", "synapse")
 UPSERT_ONLY = ("lance", "lancedb", "qdrant", "weaviate")
 WITHOUT_MERGE = ("athena", "destination", "filesystem")
 KEEPS_NOTHING = ("dummy",)
@@ -55,7 +56,7 @@ def decide(
 
 def test_every_destination_of_dlt_is_decided_on() -> None:
     """One that a new version of dlt brings must not slip through."""
-    decided = (*DELETE_INSERT, *UPSERT_ONLY, *WITHOUT_MERGE, *KEEPS_NOTHING)
+    decided = (*DELETE_INSERT, *WITHOUT_TRANSACTIONS, *UPSERT_ONLY, *WITHOUT_MERGE, *KEEPS_NOTHING)
     assert sorted(dlt.destinations.__all__) == sorted(decided)
 
 
@@ -70,6 +71,7 @@ def test_databases_get_dlt_s_own_merge(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "reason", "remedy"),
     [
+        *((name, "no transaction", "duckdb") for name in WITHOUT_TRANSACTIONS),
         *((name, "by 'upsert'", "duckdb") for name in UPSERT_ONLY),
         ("athena", "would append", "force_iceberg"),
         ("destination", "would append", "duckdb"),
@@ -87,16 +89,18 @@ def test_a_destination_that_can_not_keep_rows_once_is_refused_unless_named(
         decide(destination)
     assert reason in str(caught.value)
     assert remedy in str(caught.value)
-    assert f"sms_source(allow_duplicates_in={accepted!r})" in str(caught.value)
+    assert f"allow_duplicates_in = {accepted!r}" in str(caught.value)
     with pytest.raises(ConfigurationError):
         decide(destination, accepted="duckdb")
     assert decide(destination, accepted=accepted).kind == name
 
 
-def test_athena_s_iceberg_tables_are_merged() -> None:
-    """They are SQL tables with dlt's own merge."""
+def test_athena_s_iceberg_tables_are_merged_for_who_accepts_that() -> None:
+    """They are SQL tables with dlt's own merge, in two commits."""
     destination = dlt.destinations.athena(query_result_bucket="s3://bucket", force_iceberg=True)
-    assert set(decide(destination).strategies.values()) == {"delete-insert"}
+    with pytest.raises(ConfigurationError, match="no transaction"):
+        decide(destination)
+    assert set(decide(destination, accepted="athena").strategies.values()) == {"delete-insert"}
 
 
 def test_delta_tables_are_merged_and_partitioned(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -115,9 +119,10 @@ def test_delta_tables_need_deltalake(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_iceberg_tables_on_a_filesystem_are_refused() -> None:
-    """Their upsert is another one, and not proved."""
-    with pytest.raises(ConfigurationError, match="by 'upsert'"):
+    """The reason is what a kill does to them, and Delta tables are the way out."""
+    with pytest.raises(ConfigurationError, match="no later run can open") as caught:
         decide(dlt.destinations.filesystem("lake"), "iceberg")
+    assert "table_format='delta'" in str(caught.value)
 
 
 @pytest.mark.parametrize("name", ["duckdb", "filesystem", "postgres", "snowflake"])
@@ -178,6 +183,36 @@ def test_a_destination_accepted_by_name_gets_the_replies(
     lake = dlt.destinations.filesystem(str(own_folders / "lake"))
     run(lake, sms_source(allow_duplicates_in="filesystem"))
     assert len(list((own_folders / "lake" / "sms" / "replies").iterdir())) == 1
+
+
+def test_duckdb_s_missing_extension_is_named(
+    configured: SimulatorProcess, job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not a destination that does not answer: the package that brings the extension."""
+    (tmp_path / "home").mkdir()
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")  # nothing can be downloaded
+    configured.enqueue(APP, [a_reply()])
+    for arguments in (["--check"], []):
+        status, _, err = job("--destination", "ducklake", *arguments)
+        assert status == 2
+        assert "DuckLake needs DuckDB's extension 'ducklake', which is not here" in err
+        assert "dlt-tencent-sms[ducklake]" in err
+    assert configured.stats().pulls == 0
+
+
+def test_load_accepts_a_destination_by_name(
+    configured: SimulatorProcess, job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who takes the risk says so in the configuration."""
+    monkeypatch.setenv("SOURCES__SMS_SOURCE__ALLOW_DUPLICATES_IN", "dummy")
+    monkeypatch.setenv("DESTINATION__DUMMY__COMPLETED_PROB", "1.0")
+    configured.enqueue(APP, [a_reply()])
+    status, out, _ = job("--destination", "dummy", "--check")
+    assert status == 0
+    assert "dummy answers, and a row may be there twice, as is allowed" in out
+    status, out, _ = job("--destination", "dummy")
+    assert status == 0
+    assert "Loaded 1 reply" in out
 
 
 def test_check_refuses_what_a_run_refuses(configured: SimulatorProcess, job: Job) -> None:

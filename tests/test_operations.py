@@ -36,7 +36,7 @@ def test_its_queries_run_and_the_state_that_they_leave_suffices(
         configured.enqueue(APP, [a_reply(content)])
         assert job()[0] == 0
     with duckdb.connect(str(warehouse.database)) as connection:
-        for query in blocks("sql"):
+        for query in (block for block in blocks("sql") if "ducklake_" not in block):
             connection.execute(query.replace("100", "1"))
         assert connection.execute("select count(*) from sms._dlt_pipeline_state").fetchall() == [(2,)]
     shutil.rmtree(tmp_path / "dlt")

@@ -74,14 +74,20 @@ def findings(
         from sms_source.loading.engine import Engine  # with Arrow, which load() may do without
 
         with WorkingDirectory(pipeline_name, journal.identity.journal_id) as directory:
-            engine = Engine(target, dataset_name, pipeline_name, None, directory)
+            allowed = options.allow_duplicates_in
+            engine = Engine(target, dataset_name, pipeline_name, None, directory, allowed)
             engine.refuse_what_is_in_the_way(owner.location)
             missing = commits.missing_loads(
                 engine.pipeline, {name.load_id for name in journal.archive.names()}
             )
         if missing:
             journal.note(database=NO_DATABASE)
-    detail = f"{owner.destination} answers, and can keep each row once"
+    keeps = (
+        "a row may be there twice, as is allowed"
+        if allowed == owner.destination
+        else "can keep each row once"
+    )
+    detail = f"{owner.destination} answers, and {keeps}"
     if missing:
         packages = "a package" if len(missing) == 1 else f"{len(missing)} packages"
         detail += f"; it lacks {packages} that had been loaded: the next run loads that again"

@@ -19,11 +19,12 @@ from dlt.pipeline.exceptions import PipelineStepFailed
 
 from sms_source.loading import commits, delta_erasure, table_erasure
 from sms_source.loading.destinations import TABLES, Destination, for_source
+from sms_source.loading.extensions import have_extensions
 from sms_source.loading.extraction import Extraction
 from sms_source.loading.keeping import forget_credentials
+from sms_source.loading.mysql import hold_any_text
 from sms_source.loading.obstacles import refuse_what_is_in_the_way
 from sms_source.loading.resources import resources_of
-from sms_source.loading.tables import Tables
 from sms_source.loading.target import kind_of
 from sms_source.loading.working_directory import SCHEMA, WorkingDirectory
 from sms_source.views import create_views
@@ -43,6 +44,7 @@ class Engine:
         target: the destination, set up by `target_of`.
         dataset_name, pipeline_name, progress: of dlt.
         directory: entered; it is emptied.
+        allow_duplicates_in: as for `sms_source`.
 
     Raises:
         ConfigurationError: the destination can't keep a row from being there twice, or the directory is
@@ -56,6 +58,7 @@ class Engine:
         pipeline_name: str,
         progress: Any,
         directory: WorkingDirectory,
+        allow_duplicates_in: str | None = None,
     ) -> None:
         self._target = target
         self._directory = directory
@@ -72,20 +75,15 @@ class Engine:
         self.pipeline.config.restore_from_destination = True
         # dlt would leave its step at the first signal; here it ends pulling, and what was pulled is loaded.
         self.pipeline.config.runtime.intercept_signals = False
-        self._hints = self._look_up()
+        self.destination = self._look_up(allow_duplicates_in)
 
-    def fit(self, tables: Tables) -> Tables:
-        """Return the tables as the destination can hold them."""
-        return self._hints.fit(tables)
-
-    def load(self, extraction: Extraction, *, given_again: bool) -> str | None:
+    def load(self, extraction: Extraction) -> str | None:
         """Extract, normalize and load one package; return its id, None when there was nothing to load.
 
         Raises:
             PipelineStepFailed: a step of dlt's failed; the journal has what was pulled.
         """
         source = self._source(extraction)
-        self._hints.hint(source, given_again=given_again)
         forget_credentials()
         try:
             info = self._run(source)
@@ -192,9 +190,16 @@ class Engine:
                     resource.apply_hints(table_format="delta")
         return source
 
-    def _look_up(self) -> Destination:
-        client = self.pipeline.destination_client()
-        return for_source(self._source(None), self.pipeline.destination, client.capabilities)
+    def _look_up(self, allow_duplicates_in: str | None) -> Destination:
+        have_extensions(kind_of(self._target))
+        capabilities = self.pipeline.destination_client().capabilities
+        hold_any_text(self._target, capabilities)
+        return for_source(
+            self._source(None),
+            self.pipeline.destination,
+            capabilities,
+            allow_duplicates_in=allow_duplicates_in,
+        )
 
 
 def _is_race(error: PipelineStepFailed) -> bool:

@@ -1,6 +1,6 @@
 """One extraction of dlt's: the rows of what is not known to be loaded, then of what the queues hand out."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 import dlt
@@ -11,6 +11,7 @@ from sms_source.journal.journal import Journal
 from sms_source.journal.pull import NO_RECORD, Pull
 from sms_source.loading import commits
 from sms_source.loading.batches import batches, count
+from sms_source.loading.destinations import Destination
 from sms_source.loading.pseudonyms import with_pseudonyms
 from sms_source.loading.records import known_new_columns
 from sms_source.loading.tables import Tables, known_columns, to_tables
@@ -30,7 +31,7 @@ class Extraction:
         items: drains and bundles that are not known to be loaded.
         drain: empties the queues, when all items fit into the package; None to leave the queues alone.
         feeds: whose tables are to exist, with or without rows.
-        fit: makes tables such as the destination can hold.
+        destination: tells dlt what it needs, and makes tables such as it can hold.
         pseudonym_key: replaces phone numbers by pseudonyms; None to load them as they are.
         report: is filled.
         is_bounded: whether the package ends at the usual size, however many items there are.
@@ -43,7 +44,7 @@ class Extraction:
         drain: Drain | None,
         *,
         feeds: Iterable[str],
-        fit: Callable[[Tables], Tables],
+        destination: Destination,
         pseudonym_key: str | None = None,
         report: DrainReport,
         is_bounded: bool = True,
@@ -53,7 +54,7 @@ class Extraction:
         self._items = items
         self._drain = drain
         self._feeds = list(feeds)
-        self._fit = fit
+        self._destination = destination
         self._pseudonym_key = pseudonym_key
         self._report = report
         self._is_bounded = is_bounded
@@ -68,15 +69,18 @@ class Extraction:
             for name, feed in FEEDS.items()
             if name in schema
         }
-        if missing := [FEEDS[name] for name in self._feeds if name not in schema]:
-            yield self._fit(to_tables([], missing, {}, load_id))
+        missing = [FEEDS[name] for name in self._feeds if name not in schema]
+        self._destination.hint(dlt.current.source(), is_first=bool(missing), given_again=bool(self._items))
+        if missing:
+            yield self._destination.fit(to_tables([], missing, {}, load_id))
         for batch in batches(self._pulls()):
             feeds = {pull.feed for pull in batch}
             tables = to_tables(batch, [FEEDS[name] for name in sorted(feeds)], new_columns, load_id)
             count(self._report, batch, tables)
             if self._pseudonym_key:
                 tables = with_pseudonyms(tables, self._pseudonym_key)
-            yield self._fit(tables)
+            if any(table.num_rows for table in tables.by_name().values()):
+                yield self._destination.fit(tables)
         # Last, so that a reader who stops early leaves all of it uncommitted.
         if self.included:
             self._journal.storage.check_held()

@@ -102,7 +102,8 @@ def forget(
             journal.claim(owner)
         eraser.journal(journal)
         with _directory(resolved, pipeline_name, journal.identity.journal_id) as directory:
-            engine = Engine(target, dataset_name, pipeline_name, None, directory)
+            allowed = resolved.allow_duplicates_in
+            engine = Engine(target, dataset_name, pipeline_name, None, directory, allowed)
             rows = _erase_rows(engine, people, eraser)
     done = Forgotten(
         people=len(people.digits),

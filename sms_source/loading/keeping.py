@@ -2,6 +2,7 @@
 
 import logging
 import os
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -23,7 +24,10 @@ def as_found() -> Iterator[None]:
     dlt_logger.addFilter(_is_not_about_speed)
     umask = os.umask(0o077)
     try:
-        yield
+        with warnings.catch_warnings():
+            # What SQLAlchemy says with each run about the SQL that dlt has it make.
+            warnings.filterwarnings("ignore", "implicitly coercing SELECT object to scalar subquery")
+            yield
     finally:
         os.umask(umask)
         dlt_logger.filters[:] = filters

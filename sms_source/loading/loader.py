@@ -233,5 +233,6 @@ class Loader:
         is_private = bool(self._options.journal_encryption_key)
         directory = WorkingDirectory(self._pipeline, journal.identity.journal_id, in_memory=is_private)
         self._stack.enter_context(directory)
-        self._engine = Engine(target, self._dataset, self._pipeline, self._progress, directory)
+        allowed = self._options.allow_duplicates_in
+        self._engine = Engine(target, self._dataset, self._pipeline, self._progress, directory, allowed)
         return self._engine

@@ -3,10 +3,12 @@
 from pathlib import Path
 from typing import Any
 
+from dlt.common.destination.client import DestinationClientDwhConfiguration
 from dlt.destinations.job_client_impl import SqlJobClientBase
 
 from sms_source.errors import ConfigurationError
 from sms_source.feeds import FEEDS
+from sms_source.loading.mysql import refuse_other_settings
 from sms_source.loading.tables import PULLS, REJECTED
 
 KEYS: dict[str, set[str]] = {
@@ -28,7 +30,8 @@ def refuse_what_is_in_the_way(client: Any, dataset_name: str, location: str) -> 
     Raises:
         ConfigurationError: names what is in the way, and what to do.
     """
-    normalized = client.config.normalize_dataset_name(client.schema)
+    has_datasets = isinstance(client.config, DestinationClientDwhConfiguration)
+    normalized = client.config.normalize_dataset_name(client.schema) if has_datasets else dataset_name
     if normalized != dataset_name:
         raise ConfigurationError(
             f"The dataset {dataset_name!r} would be named {normalized!r} there: give that name, so that it "
@@ -40,6 +43,7 @@ def refuse_what_is_in_the_way(client: Any, dataset_name: str, location: str) -> 
             "would be taken for it. Give the dataset, or the file, another name."
         )
     if isinstance(client, SqlJobClientBase):
+        refuse_other_settings(client.sql_client)
         for table, columns in client.get_storage_tables(KEYS):
             missing = {*KEYS[table], "_dlt_load_id"} - {column.lower() for column in columns}
             if columns and missing:

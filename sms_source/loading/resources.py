@@ -30,8 +30,9 @@ def _columns(table: str, fields: Iterable[str] = ()) -> Any:
 
 def _rows(tables: Tables, name: str) -> Iterator[pa.Table]:
     """Yield one of the tables if it has rows, or if this is the empty batch that creates them all."""
-    table = tables.by_name().get(name)
-    if table is not None and (table.num_rows or not tables.pulls.num_rows):
+    by_name = tables.by_name()
+    table = by_name.get(name)
+    if table is not None and (table.num_rows or not any(each.num_rows for each in by_name.values())):
         yield table
 
 

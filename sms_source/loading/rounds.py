@@ -175,12 +175,12 @@ class Round:
             items,
             drain,
             feeds=self._feeds,
-            fit=engine.fit,
+            destination=engine.destination,
             pseudonym_key=self._options.pseudonym_key,
             report=report,
         )
         self._summary.reports.append(report)
-        load_id = engine.load(extraction, given_again=bool(items))
+        load_id = engine.load(extraction)
         return extraction.included, load_id, report
 
     def _unloaded(self) -> list[str]:

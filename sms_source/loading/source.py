@@ -8,7 +8,6 @@ from typing import Any, Union
 
 import dlt
 from dlt.common.configuration.container import Container
-from dlt.common.destination import DestinationCapabilitiesContext
 from dlt.common.storages.exceptions import CurrentLoadPackageStateNotAvailable
 from dlt.common.storages.load_package import LoadPackageStateInjectableContext
 from dlt.extract import DltResource
@@ -20,11 +19,13 @@ from sms_source.errors import ConfigurationError
 from sms_source.journal.journal import Journal
 from sms_source.journal.opening import open_journal
 from sms_source.loading import commits, destinations
+from sms_source.loading.extensions import have_extensions
 from sms_source.loading.extraction import Extraction
 from sms_source.loading.idioms import refuse_what_loses_records
+from sms_source.loading.mysql import hold_any_text
 from sms_source.loading.resources import resources_of
 from sms_source.loading.tables import Tables
-from sms_source.loading.target import have_one_transaction, owner_of
+from sms_source.loading.target import have_one_transaction, kind_of, owner_of
 from sms_source.pulling.drain import Drain
 from sms_source.pulling.report import DrainReport
 
@@ -83,7 +84,8 @@ def sms_source(
         pull_feeds: the feeds to drain: `replies`, which is the default, and `receipts`.
         replay: load the journal's whole archive again, and pull nothing.
         allow_duplicates_in: the name of a destination that is accepted although it can't keep a row from
-            being there twice after a load that was killed; any other such destination is refused.
+            being there twice, or missing for a while, after a load that was killed; any other such
+            destination is refused. `load()` has it, too.
         report: is filled with what was done.
 
     Raises:
@@ -120,7 +122,7 @@ def _tables(
     """Yield the rows of one extraction of whichever pipeline runs it."""
     told = report or DrainReport()
     pipeline = _pipeline_at_hand()
-    destination = _destination(pipeline, allow_duplicates_in, replay=replay)
+    destination = _destination(pipeline, allow_duplicates_in)
     with open_journal(options) as journal:
         items = journal.everything()
         drain = None
@@ -132,7 +134,7 @@ def _tables(
             items,
             drain,
             feeds=options.pull_feeds,
-            fit=destination.fit,
+            destination=destination,
             pseudonym_key=options.pseudonym_key,
             report=told,
             is_bounded=not replay,
@@ -176,20 +178,20 @@ def _pipeline_at_hand() -> dlt.Pipeline | None:
     return pipeline
 
 
-def _destination(
-    pipeline: dlt.Pipeline | None, allow_duplicates_in: str | None, *, replay: bool
-) -> destinations.Destination:
+def _destination(pipeline: dlt.Pipeline | None, allow_duplicates_in: str | None) -> destinations.Destination:
     if pipeline is None:
         return destinations.NOTEBOOK
     if pipeline.destination is None:
         raise ConfigurationError("The pipeline has no destination, which decides how a row gets there once.")
     source = dlt.current.source()
     refuse_what_loses_records(source, pipeline)
-    capabilities = Container()[DestinationCapabilitiesContext]
+    have_extensions(kind_of(pipeline.destination))
+    # Those of the extraction are made without credentials, whose URL tells SQLAlchemy's dialect.
+    capabilities = pipeline.destination_client().capabilities
     destination = destinations.for_source(
         source, pipeline.destination, capabilities, allow_duplicates_in=allow_duplicates_in
     )
-    destination.hint(source, given_again=replay)
+    hold_any_text(pipeline.destination, capabilities)
     have_one_transaction(pipeline.destination)
     return destination
 

@@ -11,6 +11,7 @@ from dlt.destinations.job_client_impl import SqlJobClientBase
 
 from sms_source.api.answers import parse_record
 from sms_source.feeds import FEEDS
+from sms_source.loading.mysql import DIALECT
 from sms_source.loading.tables import REJECTED
 from sms_source.privacy.people import People
 
@@ -23,6 +24,8 @@ WHO = ("phone_number", "country_code", "subscriber_number")
 """The columns that tell whose a row is."""
 KEY = " || '/' || ".join(f"coalesce({column}, '')" for column in WHO)
 """The same as one value."""
+_PARTS = "country_code || subscriber_number"
+"""A number in international form, without its plus sign."""
 
 _ROWS_AT_ONCE = 10_000
 _COLUMNS = {
@@ -31,6 +34,7 @@ _COLUMNS = {
     **dict.fromkeys(WITH_PEOPLE, "bigint"),
     "journal_records": "bigint",
 }
+_OF_MYSQL = {"timestamp with time zone": "datetime(6)", "varchar": "varchar(255)"}
 
 Rows = dict[str, Counter[str]]
 """How many rows of a table went, by the digits of the person."""
@@ -89,7 +93,7 @@ def _erase_records(sql: Any, name: str, people: People) -> Counter[str]:
     for values, whole in people.chunks():
         found = sql.execute_sql(
             f"select {', '.join(WHO)}, count(*) from {name} where phone_number in ({_places(values)}) "
-            f"or country_code || subscriber_number in ({_places(whole)}) group by {', '.join(WHO)}",
+            f"or {_joined(sql, _PARTS)} in ({_places(whole)}) group by {', '.join(WHO)}",
             *values,
             *whole,
         )
@@ -99,8 +103,14 @@ def _erase_records(sql: Any, name: str, people: People) -> Counter[str]:
                 erased[owner] += count
                 theirs.append(key_of(who))
         if theirs:
-            sql.execute_sql(f"delete from {name} where {KEY} in ({_places(theirs)})", *theirs)
+            sql.execute_sql(f"delete from {name} where {_joined(sql, KEY)} in ({_places(theirs)})", *theirs)
     return erased
+
+
+def _joined(sql: Any, expression: str) -> str:
+    """Return an expression of joined texts as this database has it: to MySQL, `||` is an OR."""
+    is_mysql = sql.capabilities.sqlglot_dialect == DIALECT
+    return f"concat({expression.replace(' || ', ', ')})" if is_mysql else expression
 
 
 def owner_of_row(people: People, who: Sequence[str | None]) -> str | None:
@@ -145,7 +155,8 @@ def noted(people: People, rows: Rows, in_journal: Mapping[str, int]) -> list[dic
 
 def _note(sql: Any, people: People, rows: Rows, in_journal: Mapping[str, int]) -> None:
     name = sql.make_qualified_table_name(ERASURES)
-    columns = ", ".join(f"{column} {kind}" for column, kind in _COLUMNS.items())
+    of_mysql = _OF_MYSQL if sql.capabilities.sqlglot_dialect == DIALECT else {}
+    columns = ", ".join(f"{column} {of_mysql.get(kind, kind)}" for column, kind in _COLUMNS.items())
     sql.execute_sql(f"create table if not exists {name} ({columns})")
     for row in noted(people, rows, in_journal):
         sql.execute_sql(f"insert into {name} ({', '.join(row)}) values ({_places(row)})", *row.values())

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import dlt
-from dlt.common.destination import AnyDestination, Destination
+from dlt.common.destination import AnyDestination, Destination, DestinationCapabilitiesContext
 from dlt.common.destination.client import DestinationClientDwhConfiguration
 from dlt.common.storages.configuration import WithLocalFiles
 from dlt.destinations.impl.duckdb.exceptions import InvalidInMemoryDuckdbCredentials
@@ -25,6 +25,10 @@ DuckDB would commit it statement by statement: killed between DELETE and INSERT,
 without its rows. PostgreSQL gets it as one message, and may commit it after the job was killed, beside the
 merge of the next run: each row would be there twice.
 """
+
+
+_OUT_OF_TRANSACTIONS = ("synapse",)
+"""Kinds of destinations whose merge dlt never makes in a transaction, whatever they are said to support."""
 
 
 def place_of(destination: str | AnyDestination) -> AnyDestination:
@@ -69,6 +73,12 @@ def have_one_transaction(target: AnyDestination) -> None:
     """Have dlt merge in one transaction where the destination can, in the loads that follow."""
     if kind_of(target) in ONE_TRANSACTION:
         target.caps_params["supports_transactions"] = True
+
+
+def merges_in_one_transaction(kind: str, capabilities: DestinationCapabilitiesContext) -> bool:
+    """Return whether dlt's DELETE and INSERT are one transaction, once the connector has asked for it."""
+    supported = bool(capabilities.supports_transactions) and kind not in _OUT_OF_TRANSACTIONS
+    return supported or kind in ONE_TRANSACTION
 
 
 def owner_of(target: AnyDestination, pipeline_name: str, dataset_name: str) -> Owner:

@@ -16,6 +16,9 @@ from sms_source.views.sql import literal
 _TABLE = "the_table"
 """In a query, where the table's qualified name goes."""
 
+_WITHOUT_TIME_ZONES = ("sqlite", "mysql")
+"""sqlglot's names of dialects whose times are of no zone."""
+
 
 class Doubt(NamedTuple):
     """A pull in doubt: its queue, the moment of its request in Unix seconds, the records it can have lost."""
@@ -34,7 +37,7 @@ class Warehouse:
         engine: of the job.
 
     Raises:
-        ConfigurationError: the destination can't be asked by SQL.
+        ConfigurationError: the destination can't be asked by SQL, or not for a moment.
     """
 
     def __init__(self, engine: Engine) -> None:
@@ -48,6 +51,11 @@ class Warehouse:
                 "The destination can't be asked by SQL, which recovery needs: use one that can, such as "
                 "duckdb or postgres."
             ) from error
+        if self._client.capabilities.sqlglot_dialect in _WITHOUT_TIME_ZONES:
+            raise ConfigurationError(
+                "Recovery asks for moments, and SQLite, MySQL and MariaDB know no time zones: use a "
+                "destination that does, such as duckdb or postgres."
+            )
 
     def doubts(self, feeds: Iterable[str], since: datetime) -> list[Doubt]:
         """Return the pulls in doubt of these feeds, from a moment on, that can have lost something."""

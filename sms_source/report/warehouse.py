@@ -2,7 +2,7 @@
 
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from dlt.destinations.exceptions import DatabaseException
 from dlt.destinations.sql_client import SqlClientBase
 
 from sms_source.errors import ConfigurationError, SmsSourceError
-from sms_source.views import view_sql
+from sms_source.views import DIALECTS, view_sql
 
 Row = Mapping[str, Any]
 """Of a query's result, by column."""
@@ -128,18 +128,19 @@ def open_warehouse(pipeline: dlt.Pipeline) -> Iterator[Warehouse]:
     """Provide the dataset of a pipeline. A DuckDB file is opened read-only, and beside other readers.
 
     Raises:
-        ConfigurationError: the destination has no SQL, or the database or the dataset is not there.
+        ConfigurationError: the destination has no views, or the database or the dataset is not there.
         SmsSourceError: another process is writing into the DuckDB file.
     """
     with ExitStack() as stack:
-        try:
+        client = None
+        with suppress(SqlClientNotAvailable):
             client = pipeline.sql_client()
-        except SqlClientNotAvailable as error:
+        if client is None or client.capabilities.sqlglot_dialect not in DIALECTS:
             name = pipeline.destination.destination_name if pipeline.destination else "none"
             raise ConfigurationError(
-                f"The destination {name!r} can't be asked by SQL, which the report needs: use duckdb or "
-                "postgres."
-            ) from error
+                f"The destination {name!r} has no views, which make the report: use duckdb or postgres; "
+                "--replay loads there what the journal's archive has."
+            )
         is_duckdb = client.capabilities.sqlglot_dialect == "duckdb"
         if is_duckdb:
             _open_read_only(client, stack)

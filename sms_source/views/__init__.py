@@ -5,7 +5,7 @@ a dataset called `sms`. On top of it are the tables that it needs and what it me
 reads them, `sms_source.views.creation` puts them into a destination.
 """
 
-from sms_source.views.creation import create_views
+from sms_source.views.creation import DIALECTS, create_views
 from sms_source.views.sql import VIEWS, view_sql
 
-__all__ = ["VIEWS", "create_views", "view_sql"]
+__all__ = ["DIALECTS", "VIEWS", "create_views", "view_sql"]

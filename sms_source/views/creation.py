@@ -27,6 +27,9 @@ _LOOK_UP = {
 """What is in a dataset, by sqlglot's dialect: name, whether it is a view, comment. In these dialects, which
 are tested, views are made: each in a transaction, with a comment that says what it was made from."""
 
+DIALECTS = tuple(_LOOK_UP)
+"""sqlglot's names of the dialects in which views are made."""
+
 
 class _Relation(NamedTuple):
     """A table or a view of the dataset."""
@@ -59,7 +62,7 @@ def create_views(
         A warning for each view that was not made, or option that was not used: what, why, and what to do.
     """
     dialect = client.capabilities.sqlglot_dialect or ""
-    if dialect not in _LOOK_UP:
+    if dialect not in DIALECTS:
         logger.info("No views are made: they are tried on DuckDB and PostgreSQL alone. See docs/queries.md.")
         return []
     warnings: list[str] = []
@@ -133,7 +136,9 @@ def _reads(view: str, other: str) -> bool:
 def _comments(client: SqlClientBase[Any], name: str, mark: str) -> Iterator[str]:
     relation = client.make_qualified_table_name(name)
     view = read_view(name)
-    for column, meaning in view.columns.items():
+    # DuckLake keeps a comment on a view, and none on its columns.
+    columns = {} if type(client).__name__ == "DuckLakeSqlClient" else view.columns
+    for column, meaning in columns.items():
         yield f"comment on column {relation}.{client.escape_column_name(column)} is {literal(meaning)}"
     yield f"comment on view {relation} is {literal(f'{view.meaning} {mark}')}"
 

@@ -28,6 +28,7 @@ import uuid
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from datetime import datetime, timezone
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -40,7 +41,7 @@ from tests.crash.options import Options, Report
 from tests.crash.private import files_in_clear
 from tests.crash.replies import ReplyMaker
 from tests.crash.simulator_connections import wait_for_requests
-from tests.crash.truth import RECEIPTS, REPLIES, Run, Tables, Truth
+from tests.crash.truth import RECEIPTS, REPLIES, Row, Run, Tables, Truth
 
 __all__ = ["Harness", "Options", "Report", "run"]
 
@@ -55,6 +56,7 @@ MOST_ARRIVALS = 8
 """Of replies, during a run: on a busy machine, replies without an end would be a run without one."""
 MOST_RETRIES = 20
 """Of jobs that meet each other at the end."""
+_TIMES = {"reply_time", "user_receive_time", "pulled_at", "requested_at", "answered_at"}
 
 
 def run(options: Options, progress: Callable[[str], None] = lambda line: None) -> Report:
@@ -64,6 +66,18 @@ def run(options: Options, progress: Callable[[str], None] = lambda line: None) -
         harness.crash_often(progress)
         harness.report.seconds = time.monotonic() - begun
         return harness.report
+
+
+def _with_moments(row: Row) -> Row:
+    """Return the row with its times as such: to SQLite they are texts, to MariaDB they have no time zone."""
+    for name in _TIMES & row.keys():
+        value = row[name]
+        if isinstance(value, str):
+            value = datetime.fromisoformat(value)
+        if value is not None and value.tzinfo is None:
+            value = value.replace(tzinfo=timezone.utc)
+        row[name] = value
+    return row
 
 
 class Harness:
@@ -320,8 +334,9 @@ class Harness:
                 table = client.make_qualified_table_name(name)
                 where = "" if name == feed else f" where feed = '{feed}'"
                 with client.execute_query(f"select * from {table}{where}") as cursor:
-                    columns = [column[0] for column in cursor.description]
-                    tables.append([dict(zip(columns, row, strict=True)) for row in cursor.fetchall()])
+                    columns = list(cursor.columns_schema)
+                    rows = (dict(zip(columns, row, strict=True)) for row in cursor.fetchall())
+                    tables.append([_with_moments(row) for row in rows])
         return Tables(*tables)
 
     def _new_dataset_name(self) -> str:

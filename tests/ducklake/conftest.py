@@ -1,0 +1,104 @@
+"""Requirements: those of requirements.txt; PostgreSQL's server programs for a catalog there."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from sms_source.loading.extensions import DUCKLAKE, have_extensions
+from tests.conftest import Rows
+from tests.postgres.server import PostgresServer, find_programs
+from tests.s3.conftest import KEY_ID, SECRET_KEY, S3Server
+
+BUCKET = "lakes"
+
+
+@pytest.fixture(scope="session")
+def extensions(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Provide a home with DuckDB's extensions in it, as the job's first run leaves it."""
+    home = tmp_path_factory.mktemp("home")
+    with pytest.MonkeyPatch.context() as context:
+        context.setenv("HOME", str(home))
+        have_extensions(DUCKLAKE)
+    return home
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[PostgresServer]:
+    """Provide a PostgreSQL server for all tests; each has an empty database."""
+    programs = find_programs()
+    if programs is None:
+        pytest.skip("PostgreSQL's server programs are not here: run tests/postgres/install.sh")
+    with PostgresServer(programs) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[S3Server]:
+    """Provide an S3 server with a bucket."""
+    server = S3Server()
+    server.files().mkdir(BUCKET)
+    yield server
+    server.stop()
+
+
+class Lake:
+    """A DuckLake, read by DuckDB alone, as anybody would.
+
+    Args:
+        attach: the catalog, as DuckDB's ATTACH names it.
+        options: of that ATTACH.
+        secret: a statement that makes the keys of the files' store known; empty for a folder.
+    """
+
+    def __init__(self, attach: str, options: str, secret: str) -> None:
+        self._attach = f"attach 'ducklake:{attach}' as lake ({options})"
+        self._secret = secret
+
+    def query(self, *statements: str) -> Rows:
+        """Rows of the last statement."""
+        with duckdb.connect() as connection:
+            begin = ("set timezone = 'UTC'", self._secret, self._attach, "use lake")
+            for statement in filter(str.strip, (*begin, *statements)):
+                result = connection.execute(statement)
+            return result.fetchall()
+
+    def contents(self) -> list[str]:
+        """Return what people wrote, in the order of what they wrote."""
+        return [content for (content,) in self.query("select reply_content from sms.replies order by 1")]
+
+
+@pytest.fixture(params=["a catalog in SQLite, files in a folder", "a catalog in PostgreSQL, files in S3"])
+def lake(
+    request: pytest.FixtureRequest, own_folders: Path, extensions: Path, monkeypatch: pytest.MonkeyPatch
+) -> Lake:
+    """Provide an empty lake, and dlt's configuration in the environment pointing to it."""
+    settings = {}
+    monkeypatch.setenv("HOME", str(extensions))
+    if "SQLite" in request.param:
+        catalog, files = own_folders / "catalog.sqlite", own_folders / "files"
+        settings = {"CATALOG": f"sqlite:///{catalog}", "STORAGE__BUCKET_URL": str(files)}
+        lake = Lake(f"sqlite:{catalog}", f"data_path '{files}'", secret="")
+    else:
+        server: PostgresServer = request.getfixturevalue("server")
+        s3: S3Server = request.getfixturevalue("s3")
+        server.create_database()
+        files_url = f"s3://{BUCKET}/{own_folders.parent.name}"
+        settings = {
+            "CATALOG": server.url,
+            "STORAGE__BUCKET_URL": files_url,
+            "STORAGE__CREDENTIALS__AWS_ACCESS_KEY_ID": KEY_ID,
+            "STORAGE__CREDENTIALS__AWS_SECRET_ACCESS_KEY": SECRET_KEY,
+            "STORAGE__CREDENTIALS__ENDPOINT_URL": s3.url,
+            "STORAGE__CREDENTIALS__REGION_NAME": "us-east-1",
+        }
+        lake = Lake(
+            f"postgres:{server.url}",
+            f"data_path '{files_url}', metadata_schema 'ducklake'",
+            f"create secret (type s3, key_id '{KEY_ID}', secret '{SECRET_KEY}', use_ssl false, "
+            f"endpoint '127.0.0.1:{s3.port}', url_style 'path', region 'us-east-1')",
+        )
+    for name, value in settings.items():
+        monkeypatch.setenv(f"DESTINATION__DUCKLAKE__CREDENTIALS__{name}", value)
+    return lake

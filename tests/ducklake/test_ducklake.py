@@ -1,0 +1,106 @@
+"""The main job into a DuckLake: everything once, beside other jobs, readers and compaction."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from sms_source.simulator import SimulatorProcess
+from tests.conftest import APP, Job, a_reply
+from tests.crash.harness import Options
+from tests.crash.harness import run as run_crash_harness
+from tests.ducklake.conftest import Lake
+from tests.helpers.jobs import start_job
+from tests.helpers.replies import ALL_FIELDS, as_rows, canonical, everything_people_write
+from tests.test_operations import blocks as pages_blocks
+
+TO_LAKE = ("--destination", "ducklake")
+
+
+def test_every_field_of_every_reply_lands_once(
+    configured: SimulatorProcess, lake: Lake, job: Job, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What people write arrives as they wrote it, but for NUL; a run more or a replay adds nothing."""
+    records = everything_people_write(2_000, seed=9)
+    configured.enqueue(APP, records)
+    held = [{**record, "ReplyContent": record["ReplyContent"].replace("\0", "\ufffd")} for record in records]
+    for arguments, told in (
+        ((), "Loaded 2,000 replies into sms.replies"),
+        ((), "No new replies"),
+        (("--replay",), "Loaded 2,000 replies"),
+    ):
+        status, out, _ = job(*TO_LAKE, *arguments)
+        assert status == 0
+        assert told in out
+        assert canonical(lake.query(ALL_FIELDS)) == canonical(as_rows(APP, held))
+    assert lake.query("select count(distinct reply_id) from sms.replies") == [(2_000,)]
+    assert not caplog.records
+
+
+def test_the_views_answer(configured: SimulatorProcess, lake: Lake, job: Job) -> None:
+    """Whoever attaches the lake finds the decision, not the log."""
+    configured.enqueue(APP, [a_reply("STOP", PhoneNumber="+12025550123", CountryCode="1"), a_reply("ok")])
+    assert job(*TO_LAKE)[0] == 0
+    assert lake.query("select phone_number, keyword from sms.opt_outs") == [("+12025550123", "STOP")]
+
+
+def test_a_new_field_and_a_dropped_table_are_made_by_the_next_load(
+    configured: SimulatorProcess, lake: Lake, job: Job
+) -> None:
+    """The table gets the column, and a replay makes what somebody dropped."""
+    for fields in ({}, {"Tomorrow": "x"}):
+        configured.enqueue(APP, [a_reply(**fields)])
+        assert job(*TO_LAKE)[0] == 0
+    lake.query("drop table sms.replies")
+    assert job(*TO_LAKE, "--replay")[0] == 0
+    assert lake.query("select tomorrow from sms.replies order by 1") == [("x",), (None,)]
+
+
+@contextmanager
+def following(*arguments: str) -> Iterator[None]:
+    """Provide a job that follows the queues meanwhile, and ends well."""
+    process = start_job(*TO_LAKE, "--follow", "0.1", *arguments)
+    try:
+        yield
+    finally:
+        process.terminate()
+        _, err = process.communicate()
+    assert process.returncode == 0, err
+
+
+def test_the_operations_page_compacts_and_expires_beside_the_job(
+    configured: SimulatorProcess, lake: Lake, job: Job
+) -> None:
+    """Small files become large ones and old snapshots go, while each load is there once."""
+    (statements,) = (block for block in pages_blocks("sql") if "ducklake_" in block)
+    maintenance = statements.replace("interval '7 days'", "interval '0 days'").split(";")
+    texts = [str(number) for number in range(40)]
+    configured.enqueue(APP, [a_reply("first")])
+    assert job(*TO_LAKE)[0] == 0
+    with following():
+        for begin in range(0, 40, 10):
+            configured.enqueue(APP, [a_reply(text) for text in texts[begin : begin + 10]])
+            lake.query(*maintenance)
+    assert job(*TO_LAKE)[0] == 0
+    assert lake.contents() == sorted(["first", *texts])
+    lake.query(*maintenance)
+    assert lake.contents() == sorted(["first", *texts])
+    assert lake.query("select count(*) from ducklake_snapshots('lake')")[0][0] <= 2
+
+
+@pytest.mark.timeout(1200)  # each run opens the lake several times, at half a second each
+@pytest.mark.parametrize(
+    "options",
+    [
+        pytest.param(Options(kills=6, replays=0.3), id="one job"),
+        pytest.param(Options(kills=4, jobs=2), id="two jobs"),
+    ],
+)
+def test_kills_lose_and_double_nothing(lake: Lake, options: Options) -> None:
+    """SIGKILL at moments of the job's life, and each reply is in the lake once."""
+    options.destination, options.seed = "ducklake", 20_261_124
+    report = run_crash_harness(options)
+    print(report)
+    assert not report.violations, str(report)
+    assert report.kills >= options.kills
+    assert report.counts["loaded"] + report.counts["lost in flight"] == report.counts["enqueued"]
