@@ -170,6 +170,26 @@ def test_without_receipts_their_sections_are_left_out(reported: Report) -> None:
     assert "the dataset does not have it" not in page
 
 
+def test_receipts_alone_have_a_page(reported: Report) -> None:
+    """A job that loads no replies sees what was delivered, why not, and what is left out."""
+    receipts = [data.a_receipt("FAIL", description="TUIDING"), data.a_receipt()]
+    source = reported(tables=("receipts", "pulls", "rejected_records"), receipts=receipts)
+    text = Markup(source.page()).text
+    assert "2 receipts in the last 30 days" in text
+    assert "TUIDING 1 100%" in text
+    assert "Opt-outs, campaigns and answers are left out: no replies are loaded." in text
+    assert "the dataset does not have it" not in text
+    assert "共收到 2 条回执" in source.page(language="zh")
+
+
+def test_receipts_alone_without_a_row_say_so(reported: Report) -> None:
+    """The first page of such a job must not look like a failure either."""
+    page = reported("empty", tables=("receipts", "pulls", "rejected_records")).page()
+    assert "No receipts yet" in page
+    assert "No pull is in doubt." in page
+    assert "<svg" not in page
+
+
 def test_a_view_that_is_missing_is_named(reported: Report) -> None:
     """A view that could not be made costs its section, and the reader knows."""
     source = reported("story")
