@@ -223,11 +223,9 @@ def _print_where(summary: Summary, options: SmsSourceConfiguration) -> None:
     owner = summary.owner
     tables = options.pull_feeds or list(FEEDS)
     if options.create_views and REPLIES.name in tables:
-        what, columns = (
-            "Who opted out, the most urgent first",
-            "phone_number, sign_name, keyword, opted_out_at",
-        )
-        query = f"select {columns}, honour_by from {owner.dataset}.opt_outs order by honour_by limit 5"  # noqa: S608 - printed
+        what = "Who opted out, the most urgent first"
+        columns = "phone_number, sign_name, keyword, opted_out_at, honour_by"
+        query = f"select {columns} from {owner.dataset}.opt_outs order by honour_by limit 5"  # noqa: S608 - printed
     else:
         what = f"The newest {tables[0]}"
         query = f"select * from {owner.dataset}.{tables[0]} order by pulled_at desc limit 5"  # noqa: S608 - likewise
