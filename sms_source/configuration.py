@@ -27,7 +27,7 @@ from sms_source.feeds import FEEDS, REPLIES
 SECTIONS = ("sources", "sms_source")
 
 _APP_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
-_TOKEN = re.compile(rf"[A-Za-z0-9_-]{{{settings.LEAST_KEY_CHARACTERS},256}}")
+_TOKEN = re.compile(rf"[A-Za-z0-9._~-]{{{settings.LEAST_KEY_CHARACTERS},256}}")
 _REGION = re.compile(r"[a-z0-9-]{1,64}")
 
 
@@ -180,7 +180,8 @@ def _check_token(token: str | None) -> None:
     if token is not None and not _TOKEN.fullmatch(token):
         raise ConfigurationError(
             f"callback_token has {len(token)} characters; expected {settings.LEAST_KEY_CHARACTERS} to 256 "
-            "random letters, digits, hyphens and underscores, such as `openssl rand -hex 24` prints."
+            "random letters, digits and - . _ ~ (a URL holds no other as it is), such as "
+            "`openssl rand -hex 24` prints."
         )
 
 

@@ -56,3 +56,13 @@ def test_a_report_counts_rows_by_application_and_what_is_in_doubt() -> None:
     assert report.records == {("replies", APP): 2, ("replies", OTHER_APP): 1}
     assert (report.rejected, report.in_doubt, report.at_risk) == (1, 1, 100)
     assert report.newest == datetime.fromtimestamp(1_700_000_000, timezone.utc)
+
+
+def test_what_is_no_row_of_the_ledger_is_no_pull() -> None:
+    """A look-up and a push bring records, and the report counts those."""
+    pulls = [a_pull([a_reply("a")]), *(a_pull([a_reply("b")], 2, channel=c) for c in ("lookup", "callback"))]
+    tables = to_tables(pulls, [REPLIES], {})
+    report = DrainReport()
+    count(report, pulls, tables)
+    assert report.pulls.total() == tables.pulls.num_rows == 1
+    assert report.records.total() == 3

@@ -17,6 +17,7 @@ from sms_source.journal.journal import Journal
 from sms_source.simulator import SimulatorProcess
 from tests.conftest import APP, OTHER_APP, Job, Warehouse, a_reply
 from tests.helpers.jobs import run_job
+from tests.recovery.conftest import receipt_of
 
 
 def test_the_summary_tells_what_was_loaded(
@@ -360,3 +361,26 @@ def test_the_demo_runs_without_any_configuration(warehouse: Warehouse, job: Job)
             counts += connection.execute("select count(*) from sms.replies").fetchone() or ()
         assert f"Loaded {counts[0]:,} replies" in out
     assert counts[1] == 2 * counts[0] > 1_000
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "table"),
+    [("create_views", "false", "replies"), ("pull_feeds", "receipts", "receipts")],
+)
+def test_the_printed_command_works_without_a_view_of_opt_outs(
+    configured: SimulatorProcess,
+    monkeypatch: pytest.MonkeyPatch,
+    job: Job,
+    option: str,
+    value: str,
+    table: str,
+) -> None:
+    """It shows the newest rows of what was loaded."""
+    monkeypatch.setenv(f"SOURCES__SMS_SOURCE__{option.upper()}", value)
+    configured.enqueue(APP, [a_reply("a") if table == "replies" else receipt_of(1)], feed=table)
+    status, out, _ = job()
+    assert status == 0
+    command = shlex.split(out.splitlines()[-1])[1:]
+    shown = subprocess.run([sys.executable, *command], capture_output=True, text=True, check=True).stdout
+    assert "channel" in shown
+    assert f"sms.{table}" in command[-1]

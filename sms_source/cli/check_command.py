@@ -23,4 +23,4 @@ def run(args: argparse.Namespace, output: Output) -> None:
         options = resolve_options(given, check_configured=not is_demo)
         for finding in findings(options, args.destination, args.dataset, args.pipeline or PIPELINE):
             output.checked(finding.what, finding.detail)
-    output.no_record_taken()
+    output.no_record_taken(is_asked=bool(options.pull_feeds))

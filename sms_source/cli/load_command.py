@@ -71,6 +71,6 @@ def _once(loader: Loader, output: Output, *, replay: bool) -> None:
             output.summary(summary)
         summary.raise_for_failure()
         if summary.has_records:
-            output.where(summary)
+            output.where(summary, loader.options)
     if stop.is_set():
         raise InterruptedError("Stopped by a signal before the queues were empty. Run again for the rest.")

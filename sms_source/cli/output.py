@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 import dlt
 
 from sms_source.cli.explain import code_of, explain
+from sms_source.configuration import SmsSourceConfiguration
+from sms_source.feeds import FEEDS, REPLIES
 from sms_source.loading.summary import Summary
 
 if TYPE_CHECKING:
@@ -21,9 +23,8 @@ if TYPE_CHECKING:
 HEARTBEAT_SECONDS = 60.0
 """A monitor of --follow hears so often that the job is alive, and a log stays small at any interval."""
 
-NO_RECORD_TAKEN = (
-    "No record was taken: the question was the look-up by phone number, about a number nobody has."
-)
+ASKED = "No record was taken: the question was the look-up by phone number, about a number nobody has."
+NOT_ASKED = "No record was taken, and Tencent Cloud was asked nothing: pull_feeds is empty."
 
 logger = logging.getLogger("sms_source.load_replies")
 
@@ -42,8 +43,8 @@ class Output(Protocol):
     def checked(self, what: str, detail: str) -> None:
         """Tell of a part of --check that holds."""
 
-    def no_record_taken(self) -> None:
-        """All parts of --check hold."""
+    def no_record_taken(self, *, is_asked: bool) -> None:
+        """All parts of --check hold; whether Tencent Cloud was asked for one of them."""
 
     def summary(self, summary: Summary) -> None:
         """Tell what a run did."""
@@ -57,7 +58,7 @@ class Output(Protocol):
     def end(self) -> None:
         """There are no more rounds."""
 
-    def where(self, summary: Summary) -> None:
+    def where(self, summary: Summary, options: SmsSourceConfiguration) -> None:
         """Where the rows are."""
 
     def error(self, error: Exception) -> int:
@@ -83,9 +84,9 @@ class TextOutput:
         """Print a line for each."""
         print(f"ok  {what:13}  {detail}")
 
-    def no_record_taken(self) -> None:
+    def no_record_taken(self, *, is_asked: bool) -> None:
         """How it can be known."""
-        print(NO_RECORD_TAKEN)
+        print(ASKED if is_asked else NOT_ASKED)
 
     def summary(self, summary: Summary) -> None:
         """Print some lines."""
@@ -104,9 +105,9 @@ class TextOutput:
     def end(self) -> None:
         """Nothing."""
 
-    def where(self, summary: Summary) -> None:
-        """Print a command that shows the newest rows, where there is one."""
-        _print_where(summary)
+    def where(self, summary: Summary, options: SmsSourceConfiguration) -> None:
+        """Print a command that shows what matters most, where there is one."""
+        _print_where(summary, options)
 
     def error(self, error: Exception) -> int:
         """One clear message; with --verbose the traceback, too."""
@@ -141,9 +142,9 @@ class JsonOutput:
         """Print an object for each."""
         self._print(event="check", check=what, detail=detail)
 
-    def no_record_taken(self) -> None:
+    def no_record_taken(self, *, is_asked: bool) -> None:
         """Print the last object."""
-        self._print(event="checked", detail=NO_RECORD_TAKEN)
+        self._print(event="checked", detail=ASKED if is_asked else NOT_ASKED)
 
     def summary(self, summary: Summary) -> None:
         """Print the counts."""
@@ -167,7 +168,7 @@ class JsonOutput:
             self.summary(self._untold)
             self._untold = None
 
-    def where(self, summary: Summary) -> None:
+    def where(self, summary: Summary, options: SmsSourceConfiguration) -> None:
         """Nothing: the summary names destination and dataset."""
 
     def error(self, error: Exception) -> int:
@@ -217,21 +218,27 @@ def _without_traceback(record: logging.LogRecord) -> bool:
     return True
 
 
-def _print_where(summary: Summary) -> None:
-    """Print a command that shows the newest rows; nothing is opened for it."""
+def _print_where(summary: Summary, options: SmsSourceConfiguration) -> None:
+    """Print a command that shows who opted out, or else the newest rows; nothing is opened for it."""
     owner = summary.owner
-    columns = "phone_number, sign_name, keyword, opted_out_at, honour_by"
-    query = f"select {columns} from {owner.dataset}.opt_outs order by honour_by limit 5"  # noqa: S608 - printed
+    tables = options.pull_feeds or list(FEEDS)
+    if options.create_views and REPLIES.name in tables:
+        what = "Who opted out, the most urgent first"
+        columns = "phone_number, sign_name, keyword, opted_out_at, honour_by"
+        query = f"select {columns} from {owner.dataset}.opt_outs order by honour_by limit 5"  # noqa: S608 - printed
+    else:
+        what = f"The newest {tables[0]}"
+        query = f"select * from {owner.dataset}.{tables[0]} order by pulled_at desc limit 5"  # noqa: S608 - likewise
     bucket: str | None = dlt.config.get("destination.filesystem.bucket_url")
     if owner.destination == "filesystem" and bucket:
         root = bucket if "://" in bucket else Path(bucket).absolute().as_uri()
         print(f"The data is in {root.rstrip('/')}/{owner.dataset}, a folder of Delta tables.")
         return
     if not owner.location:
-        print(f"Who opted out, the most urgent first:  {query}")
+        print(f"{what}:  {query}")
         return
     database = Path(owner.location)
-    print(f"The data is in {database}. Who opted out, the most urgent first:")
+    print(f"The data is in {database}. {what}:")
     code = f"import duckdb; duckdb.connect('{_short(database)}', read_only=True).sql('{query}').show()"
     print(f'  {_short(Path(sys.executable))} -c "{code}"')
 

@@ -35,7 +35,7 @@ def batches(pulls: Iterable[Pull]) -> Iterator[list[Pull]]:
 def count(report: DrainReport, pulls: Sequence[Pull], tables: Tables) -> None:
     """Add pulls, and the rows that they became, to a report."""
     for pull in pulls:
-        report.pulls[pull.sms_sdk_app_id] += pull.channel != "callback"
+        report.pulls[pull.sms_sdk_app_id] += pull.channel == "queue"
         report.pushed += len(pull.records) if pull.channel == "callback" else 0
         report.in_doubt += pull.in_doubt
         report.at_risk += pull.at_risk

@@ -1,7 +1,7 @@
 """What each column means: dlt keeps it in its schema, and shows it where it shows the tables."""
 
 _RECORD = {
-    "pull_id": "The pull that brought it: a row of pulls.",
+    "pull_id": "The pull that brought it, a row of pulls; that of a callback or a look-up has none.",
     "channel": "How it came: queue, callback or lookup.",
     "sms_sdk_app_id": "The application's id in the SMS console.",
     "region": "The region of the queue.",
@@ -15,7 +15,7 @@ _RECORD = {
 DESCRIPTIONS: dict[str, dict[str, str]] = {
     "replies": {
         "reply_id": "The reply's id: the pull that brought it, and its 0-based place in the answer; "
-        "callback/ and a digest of a pushed one.",
+        "callback/ and a digest of a pushed one; lookup/, a digest and a number of one that was looked up.",
         **_RECORD,
         "reply_time": "When the person replied, UTC.",
         "sign_name": "The SMS signature of the message replied to.",
@@ -25,7 +25,7 @@ DESCRIPTIONS: dict[str, dict[str, str]] = {
     },
     "receipts": {
         "receipt_id": "The receipt's id: the pull that brought it, and its 0-based place in the answer; "
-        "callback/ and a digest of a pushed one.",
+        "callback/ and a digest of a pushed one; lookup/, a digest and a number of one that was looked up.",
         **_RECORD,
         "user_receive_time": "When the person received the message, UTC; null when the carrier told none.",
         "serial_no": "What sending the message returned.",

@@ -156,7 +156,7 @@ class Loader:
         Raises:
             ConfigurationError: also when there is no queue to drain, and nothing else that brings records.
         """
-        if not self._options.pull_feeds and self._kept is None:
+        if not (self._options.pull_feeds or replay or self._kept):
             raise ConfigurationError(
                 f"pull_feeds is empty, so no queue would be drained: expected a list of "
                 f"{', '.join(map(repr, FEEDS))}, or a job that receives: --follow 5 --receive HOST:PORT."

@@ -23,6 +23,7 @@ from sms_source.journal.identity import Owner
 from sms_source.journal.journal import Journal
 from sms_source.journal.pull import now
 from sms_source.loading import commits
+from sms_source.loading.made_from import made_from
 from sms_source.loading.summary import Summary
 from sms_source.loading.target import file_state
 from sms_source.pulling.concurrency import Concurrency
@@ -85,23 +86,27 @@ class Round:
         """Load what is not known to be loaded, then empty the queues and load what they hand out."""
         try:
             drain = self._new_drain()
-            is_first = self._journal.identity.last_load is None
             is_known = self._journal.identity.database == file_state(self._owner.location)
-            is_quiet = is_known and not is_first and not self._unloaded() and not drain.begin()
+            wanted = made_from(self._feeds, self._options)
+            is_changed = self._journal.identity.made_from != wanted
+            is_quiet = is_known and not is_changed and not self._unloaded() and not drain.begin()
             if is_quiet and not self._is_retention_due():
                 return
-            if is_first:
+            if self._journal.identity.last_load is None:
                 self._engine().refuse_what_is_in_the_way(self._owner.location)
             self._settle()
             self._give_again_what_is_missing()
             self._load_items(self._unloaded())
             while self._drains:
                 drain = self._drains[0]
-                if self._journal.identity.last_load is None or drain.begin():
+                # Without a record, it makes the tables that are not there.
+                if is_changed or drain.begin():
                     self._load([], drain)
+                    is_changed = False
                 drain.close()
                 self._drains.remove(drain)
             self._finish()
+            self._journal.note(made_from=wanted)
         finally:
             for drain in self._drains:
                 drain.close()

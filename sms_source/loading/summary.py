@@ -86,7 +86,7 @@ class Summary:
     @property
     def has_records(self) -> bool:
         """Whether anything was loaded."""
-        return bool(self.total("pulls") or self.total("pushed"))
+        return any(map(self.total, ("pulls", "records", "rejected")))
 
     def after(self, earlier: "Summary") -> "Summary":
         """Return this run and an earlier one as one."""

@@ -19,13 +19,14 @@ from sms_source.loading.records import misfit
 from sms_source.pulling.queue_state import backoff
 from sms_source.pulling.rate import RateLimiter, rate_of
 from sms_source.recovery.content import Content, content_of
-from sms_source.recovery.questions import Question
+from sms_source.recovery.questions import CLOCK_SECONDS, ON_ITS_WAY_SECONDS, Question, within_reach
 from sms_source.settings import MAX_PULL_LIMIT
 
 ATTEMPTS = 10
 """Of one look-up, over a minute: what is still refused then is told."""
 
 _NO_NUMBER = "InvalidParameterValue.IncorrectPhoneNumber"
+_TOO_EARLY = ("InvalidParameterValue.BeginTimeVerifyFail", "InvalidParameterValue.InvalidStartTime")
 
 
 class Record(NamedTuple):
@@ -86,13 +87,26 @@ class Asker:
         self._lock = threading.Lock()
         self._clients: list[SmsClient] = []
         self._own = threading.local()
+        self._margin = ON_ITS_WAY_SECONDS
 
     def find(self, question: Question) -> Found | None:
-        """Return what there is; None when it was stopped.
+        """Return what there is, as far back as look-ups reach; None when it was stopped.
 
         Raises:
             PullError: the API refuses the question, or does not answer it.
         """
+        margin = self._margin
+        try:
+            return self.find_again(within_reach(question, margin))
+        except RefusedError as error:
+            if error.code not in _TOO_EARLY or margin == CLOCK_SECONDS:
+                raise
+        # Tencent Cloud's clock is ahead: for all that is asked from now on, too.
+        self._margin = CLOCK_SECONDS
+        return self.find(question)
+
+    def find_again(self, question: Question) -> Found | None:
+        """Return what there is in just the window that was found to be within reach; errors as `find`."""
         found = Found(question)
         windows = [(question.begin, question.end)]
         while windows:

@@ -15,6 +15,8 @@ from sms_source.recovery.warehouse import Doubt
 
 REACH = timedelta(days=7)
 """How far look-ups go back."""
+ON_ITS_WAY_SECONDS = 10
+"""That a look-up may take until it is asked, in which its beginning grows older."""
 CLOCK_SECONDS = 300
 """By which this machine's clock may differ from Tencent Cloud's: beyond, it refuses the signature."""
 
@@ -65,9 +67,9 @@ def people_of(feed: str, numbers: Sequence[str] | None, known: Mapping[str, Sequ
     return sorted(numbers, key=lambda number: number not in likely)
 
 
-def within_reach(question: Question) -> Question:
-    """Return the question with a beginning that the API accepts now, whatever its clock says."""
-    oldest = int(time.time() - REACH.total_seconds()) + CLOCK_SECONDS
+def within_reach(question: Question, margin: int) -> Question:
+    """Return the question with a beginning that look-ups reach, for so many seconds from now."""
+    oldest = int(time.time() - REACH.total_seconds()) + margin
     begin = max(question.begin, oldest)
     return question._replace(begin=begin, end=max(question.end, begin))
 

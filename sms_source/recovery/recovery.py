@@ -15,7 +15,7 @@ from typing import Any
 from dlt.common.destination import AnyDestination
 
 from sms_source.configuration import SmsSourceConfiguration
-from sms_source.errors import ConfigurationError
+from sms_source.errors import ConfigurationError, RefusedError
 from sms_source.feeds import FEEDS
 from sms_source.loading.loader import DATASET, PIPELINE, Loader, resolve_options
 from sms_source.recovery.asked import Asked, now
@@ -28,7 +28,6 @@ from sms_source.recovery.questions import (
     checked_since,
     people_of,
     questions_about,
-    within_reach,
 )
 from sms_source.recovery.summary import Crowded, RecoverySummary
 from sms_source.recovery.warehouse import Doubt, Warehouse
@@ -205,7 +204,7 @@ class Recovery:
         found: list[Found] = []
         rest: list[Question] = []
         try:
-            for question in map(within_reach, questions):
+            for question in questions:
                 if question.feed.name in proved:
                     rest.append(question)
                 elif (one := asker.find(question)) is not None:
@@ -232,7 +231,10 @@ class Recovery:
 
     def _prove(self, asker: Asker, first: Found, proved: set[str], summary: RecoverySummary) -> None:
         """Ask a second time, to see whether a look-up takes out what it finds."""
-        second = asker.find(first.question)
+        try:
+            second = asker.find_again(first.question)
+        except RefusedError:
+            return  # the first took so long that its window is out of reach by now: somebody else proves it
         if second is None:
             return
         if second.lacks(first):

@@ -77,9 +77,11 @@ def write_report(
 
     period = Period((now or datetime.now(timezone.utc)).astimezone(zone), days, zone)
     with open_warehouse(pipeline) as warehouse:
-        if warehouse.lacks("unique_replies"):
+        has_only_receipts = warehouse.lacks("replies") and not warehouse.lacks("receipts")
+        view = "deliveries" if has_only_receipts else "unique_replies"
+        if warehouse.lacks(view):
             raise ConfigurationError(
-                f"The dataset {warehouse.dataset!r} has no view unique_replies, from which the report is "
+                f"The dataset {warehouse.dataset!r} has no view {view}, from which the report is "
                 "made: load once with create_views = true."
             )
         figures = page.read(warehouse, period)

@@ -17,8 +17,8 @@ class OptOuts:
     soonest: the first deadline yet to come.
     recent: those who opted out in the period.
     a_day: those of the period, by day.
-    next_deadlines: of some of `ahead`, the soonest first.
-    newest_due: some of `due`, the newest deadline first.
+    overdue: some of `due`, the soonest deadline first, which is the one that has been over longest.
+    next_deadlines: some of `ahead`, the soonest deadline first.
     """
 
     total: int
@@ -28,8 +28,8 @@ class OptOuts:
     soonest: datetime | None
     recent: int
     a_day: dict[date, int]
+    overdue: list[Row]
     next_deadlines: list[Row]
-    newest_due: list[Row]
 
 
 _OPT_OUTS = """
@@ -40,11 +40,11 @@ with opt_outs as materialized (
     cast(opted_out_at at time zone %s as date) as day, cast(null as bigint) as people
   from {opt_outs}
 )
-(select * from opt_outs where ahead and not blocked
+(select * from opt_outs where not ahead and not blocked
 order by honour_by, phone_number, sign_name, sms_sdk_app_id limit %s)
 union all
-(select * from opt_outs where not ahead and not blocked
-order by honour_by desc, phone_number, sign_name, sms_sdk_app_id limit %s)
+(select * from opt_outs where ahead and not blocked
+order by honour_by, phone_number, sign_name, sms_sdk_app_id limit %s)
 union all
 select null, null, null, null, null, null, null, min(honour_by), blocked, ahead, day, count(*)
 from opt_outs group by blocked, ahead, day
@@ -55,7 +55,7 @@ from opt_outs group by blocked, ahead, day
 def read_opt_outs(warehouse: Warehouse, period: Period) -> OptOuts:
     """Return what `opt_outs` says, and what is still to honour of it."""
     rows = warehouse.rows(_OPT_OUTS, period.now, str(period.zone), PEOPLE, PEOPLE)
-    people = [row for row in rows if row["people"] is None]
+    people = sorted((row for row in rows if row["people"] is None), key=lambda row: row["honour_by"])
     groups = [row for row in rows if row["people"] is not None]
     ahead = [row for row in groups if row["ahead"] and not row["blocked"]]
     a_day = dict.fromkeys(period.dates, 0)
@@ -73,10 +73,8 @@ def read_opt_outs(warehouse: Warehouse, period: Period) -> OptOuts:
         soonest=min((row["honour_by"] for row in ahead), default=None),
         recent=sum(a_day.values()),
         a_day=a_day,
-        next_deadlines=sorted((row for row in people if row["ahead"]), key=lambda row: row["honour_by"]),
-        newest_due=sorted(
-            (row for row in people if not row["ahead"]), key=lambda row: row["honour_by"], reverse=True
-        ),
+        overdue=[row for row in people if not row["ahead"]],
+        next_deadlines=[row for row in people if row["ahead"]],
     )
 
 

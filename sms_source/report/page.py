@@ -17,8 +17,10 @@ from sms_source.report.people import mask, show
 from sms_source.report.receipts import BUCKETS, Deliveries, Responses, read_deliveries, read_responses
 from sms_source.report.warehouse import Row, Warehouse
 
-OF_RECEIPTS = ("deliveries", "reply_attributions", "response_rates")
-"""Views that need receipts."""
+OF_REPLIES = ("opt_outs", "reply_hours", "campaigns", "answers", "possible_opt_outs", "late_replies")
+OF_RECEIPTS = ("deliveries",)
+OF_BOTH = ("reply_attributions", "response_rates")
+"""Views that need replies, receipts, or both."""
 
 CATEGORIES = {
     "carrier_error": "Carrier error",
@@ -39,7 +41,7 @@ class Page:
     without_receipts: whether no receipts are loaded.
     """
 
-    replies: Replies
+    replies: Replies | None
     opt_outs: OptOuts | None
     hours: Hours | None
     campaigns: Listed | None
@@ -62,24 +64,25 @@ def read(warehouse: Warehouse, period: Period) -> Page:
         return not warehouse.lacks(*names)
 
     campaigns = read_campaigns(warehouse, period) if has("campaigns") else None
-    without_receipts = not has("receipts")
-    needed = ["opt_outs", "reply_hours", "campaigns", "answers", "possible_opt_outs", "pulls_in_doubt"]
-    needed += ["rejected_records", "late_replies", *(() if without_receipts else OF_RECEIPTS)]
+    has_replies, has_receipts = has("unique_replies"), has("receipts")
+    needed = ["pulls_in_doubt", "rejected_records"]
+    needed += [*(OF_REPLIES if has_replies else ()), *(OF_RECEIPTS if has_receipts else ())]
+    needed += OF_BOTH if has_replies and has_receipts else ()
     return Page(
-        replies=read_replies(warehouse, period),
+        replies=read_replies(warehouse, period) if has_replies else None,
         opt_outs=read_opt_outs(warehouse, period) if has("opt_outs") else None,
         hours=read_hours(warehouse) if has("reply_hours") else None,
         campaigns=campaigns,
         answers=read_answers(warehouse, campaigns) if campaigns and has("answers") else None,
-        texts=read_texts(warehouse, period),
+        texts=read_texts(warehouse, period) if has_replies else [],
         possible=read_possible_opt_outs(warehouse, period) if has("possible_opt_outs") else None,
         deliveries=read_deliveries(warehouse, period) if has("deliveries") else None,
-        responses=read_responses(warehouse, period) if has(*OF_RECEIPTS[1:]) else None,
+        responses=read_responses(warehouse, period) if has(*OF_BOTH) else None,
         in_doubt=read_in_doubt(warehouse) if has("pulls_in_doubt") else None,
         rejected=read_rejected(warehouse, period) if has("rejected_records") else None,
         late=read_late(warehouse, period) if has("late_replies") else None,
         missing=warehouse.lacks(*needed),
-        without_receipts=without_receipts,
+        without_receipts=not has_receipts,
     )
 
 
@@ -100,7 +103,7 @@ def render(page: Page, period: Period, language: Language, *, dataset: str, full
         environment.filters[name] = getattr(language, name)
     now, replies = period.now, page.replies
     css = files("sms_source.report").joinpath("page.css").read_text(encoding="utf-8")
-    columns = [(_("Replies"), replies.a_day)]
+    columns = [(_("Replies"), replies.a_day)] if replies else []
     if page.opt_outs:
         columns.append((_("Opted out"), page.opt_outs.a_day))
     return environment.get_template("page.html").render(
@@ -117,8 +120,8 @@ def render(page: Page, period: Period, language: Language, *, dataset: str, full
         gap=language.gap,
         last_days=language.ngettext("the last day", "the last %(num)s days", period.days)
         % {"num": period.days},
-        newest_age=language.age(replies.newest) if replies.newest else "",
-        busiest_day=_busiest_day(replies, period, language),
+        newest_age=language.age(replies.newest) if replies and replies.newest else "",
+        busiest_day=_busiest_day(replies, period, language) if replies else "",
         day_columns=columns,
         buckets=list(zip(_buckets(language), page.responses.buckets, strict=True)) if page.responses else [],
         charts=_charts(page, period, language),
@@ -128,10 +131,10 @@ def render(page: Page, period: Period, language: Language, *, dataset: str, full
 def _charts(page: Page, period: Period, language: Language) -> dict[str, Markup]:
     labels = [language.day(day) for day in period.dates]
     drawn = {}
-    if page.replies.total:
+    if page.replies and page.replies.total:
         opt_outs = list(page.opt_outs.a_day.values()) if page.opt_outs else None
         drawn["days"] = charts.bars(labels, list(page.replies.a_day.values()), opt_outs)
-    if page.replies.total and page.hours:
+    if page.replies and page.replies.total and page.hours:
         weekdays = [language.weekday(number, short=True) for number in range(1, 8)]
         drawn["hours"] = charts.week(page.hours.counts, weekdays)
     if page.deliveries and (page.deliveries.messages or page.deliveries.undated):

@@ -8,13 +8,15 @@ with people as (
   select
     replies.sms_sdk_app_id, replies.sign_name, replies.extend_code, replies.phone_number,
     count(*) as replies,
-    max(case when words.meaning = 'opt_out' then 1 else 0 end) as opted_out,
+    max(case when everywhere.meaning = 'opt_out' or domestic.meaning = 'opt_out' then 1 else 0 end) as opted_out,
     min(replies.reply_time) as first_reply_at,
     max(replies.reply_time) as last_reply_at
   from sms.unique_replies as replies
-  left join sms.opt_out_words as words
-    on words.word = replies.keyword
-    and (words.country_code is null or words.country_code = replies.country_code)
+  -- Apart, as a word may be listed for a country, and by the option opt_out_words everywhere.
+  left join sms.opt_out_words as everywhere
+    on everywhere.word = replies.keyword and everywhere.country_code is null
+  left join sms.opt_out_words as domestic
+    on domestic.word = replies.keyword and domestic.country_code = replies.country_code
   group by replies.sms_sdk_app_id, replies.sign_name, replies.extend_code, replies.phone_number
 )
 select

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from dlt.destinations.sql_client import SqlClientBase
 
-from sms_source.views.sql import VIEWS, literal, read_view, view_sql
+from sms_source.views.sql import VIEWS, literal, opts_in, read_view, view_sql
 
 logger = logging.getLogger(__name__)
 
@@ -159,7 +159,7 @@ def _digest(*parts: str) -> str:
 
 
 def _keywords_of(words: Sequence[str], warnings: list[str]) -> list[str]:
-    """Return the words as they are in the column `keyword`."""
+    """Return the words as they are in the column `keyword`, those that can opt people out."""
     if not words:
         return []
     import pyarrow as pa  # noqa: PLC0415 - the words are few, and mostly none
@@ -167,12 +167,20 @@ def _keywords_of(words: Sequence[str], warnings: list[str]) -> list[str]:
     from sms_source.keywords import keywords  # noqa: PLC0415
 
     found = keywords(pa.array(words, pa.string())).to_pylist()
-    warnings.extend(
-        f"opt_out_words has {word!r}, which no reply's keyword can be: expected 1 to 20 letters and digits."
-        for word, keyword in zip(words, found, strict=True)
-        if keyword is None
-    )
-    return list(dict.fromkeys(filter(None, found)))
+    usable: list[str] = []
+    for word, keyword in zip(words, found, strict=True):
+        if keyword is None:
+            warnings.append(
+                f"opt_out_words has {word!r}, which no reply's keyword can be: expected 1 to 20 letters and "
+                "digits."
+            )
+        elif opts_in(keyword):
+            warnings.append(
+                f"opt_out_words has {word!r}, which opts people in again: remove it. It does not count."
+            )
+        else:
+            usable.append(keyword)
+    return list(dict.fromkeys(usable))
 
 
 def _known_time_zone(name: str, warnings: list[str]) -> str:

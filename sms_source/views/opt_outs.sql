@@ -14,13 +14,16 @@ with worded as (
     replies.sms_sdk_app_id, replies.sign_name, replies.phone_number, replies.country_code, replies.reply_time,
     replies.keyword, replies.reply_content, replies.reply_id,
     -- With the last one first: what the one before this says, and what this one and those after it say.
-    lead(words.meaning) over last_first as previous_meaning,
+    lead(coalesce(everywhere.meaning, domestic.meaning)) over last_first as previous_meaning,
     count(*) over last_first as requests,
-    count(case when words.meaning = 'opt_in' then 1 end) over last_first as opt_ins
+    count(case when everywhere.meaning = 'opt_in' or domestic.meaning = 'opt_in' then 1 end) over last_first as opt_ins
   from sms.unique_replies as replies
-  join sms.opt_out_words as words
-    on words.word = replies.keyword
-    and (words.country_code is null or words.country_code = replies.country_code)
+  -- Apart, as a word may be listed for a country, and by the option opt_out_words everywhere.
+  left join sms.opt_out_words as everywhere
+    on everywhere.word = replies.keyword and everywhere.country_code is null
+  left join sms.opt_out_words as domestic
+    on domestic.word = replies.keyword and domestic.country_code = replies.country_code
+  where everywhere.word is not null or domestic.word is not null
   window last_first as (
     partition by replies.sms_sdk_app_id, replies.sign_name, replies.phone_number
     order by replies.reply_time desc, replies.pulled_at desc, replies.reply_id desc

@@ -11,7 +11,7 @@ with answered as (
   select attributions.receipt_id, attributions.response_seconds, opt_outs.reply_id as opt_out_id
   from sms.reply_attributions as attributions
   left join (
-    select replies.reply_id
+    select distinct replies.reply_id
     from sms.unique_replies as replies
     join sms.opt_out_words as words
       on words.word = replies.keyword

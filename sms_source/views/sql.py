@@ -122,10 +122,16 @@ def _values(file: str, alias: str, extra_words: Sequence[str]) -> str:
     """Return a CSV file as a list of values, an empty one as NULL."""
     columns, *rows = _read_csv(file)
     if file == "opt_out_words":
-        rows = [row for row in rows if row[0] not in extra_words]
-        rows += [(word, None, "opt_out", None, "option opt_out_words") for word in extra_words]
+        everywhere = {word for word, country_code, *_ in rows if country_code is None}
+        added = [word for word in extra_words if word not in everywhere]
+        rows += [(word, None, "opt_out", None, "option opt_out_words") for word in added]
     values = ",\n  ".join("(" + ", ".join(map(literal, row)) + ")" for row in rows)
     return f"(values\n  {values}\n) as {alias} ({', '.join(map(str, columns))})"
+
+
+def opts_in(word: str) -> bool:
+    """Whether a keyword is one of the known words by which people come back."""
+    return any(row[0] == word and row[2] == "opt_in" for row in _read_csv("opt_out_words"))
 
 
 @cache

@@ -249,6 +249,14 @@ def test_it_can_receive_alone(
     assert warehouse.contents() == ["TD"]
     assert warehouse.query("select count(*) from sms.receipts") == [(0,)]
     assert configured.stats().pulls == 0
+    warehouse.database.unlink()
+    status, _, errors = job("--replay")  # it pulls nothing, so it needs no queue
+    assert (status, errors) == (0, "")
+    assert warehouse.contents() == ["TD"]
+    status, told, _ = job("--check")
+    assert status == 0
+    assert "look-up" not in told
+    assert configured.stats().look_ups == 0
 
 
 @pytest.mark.parametrize(
@@ -275,10 +283,25 @@ def test_wrong_usage_is_told(
     assert configured.stats().pulls == 0
 
 
+def test_a_token_may_have_whatever_a_path_holds_as_it_is(
+    configured: SimulatorProcess, warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All of RFC 3986's unreserved characters, and the callbacks' URLs begin with it."""
+    token = "abc.def~ghi-jkl_mno"
+    monkeypatch.setattr("tests.receiving.receiving_job.TOKEN", token)
+    monkeypatch.setenv("SOURCES__SMS_SOURCE__CALLBACK_TOKEN", token)
+    with ReceivingJob("--status", "0") as receiver:
+        assert receiver.push("replies", a_pushed_reply()).json == OK
+        assert receiver.terminate() == 0
+    assert warehouse.contents() == ["TD"]
+
+
 @pytest.mark.parametrize("token", ["short", "a token with blanks in it", "ten/and/some/more", "ä" * 20])
 def test_a_token_that_can_be_guessed_is_refused(configured: SimulatorProcess, token: str) -> None:
     """Or that a URL can't hold as it is; it is not shown."""
-    with pytest.raises(ConfigurationError, match="callback_token has") as raised:
+    with pytest.raises(
+        ConfigurationError, match=r"callback_token has .* letters, digits and - \. _ ~"
+    ) as raised:
         sms_source.load(callback_token=token)
     assert token not in str(raised.value)
 

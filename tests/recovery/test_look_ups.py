@@ -121,6 +121,21 @@ def test_look_ups_that_consume_stop_the_recovery_and_keep_what_came(
     assert recovered(query) == {"lost 0": 1}
 
 
+@pytest.mark.parametrize(("skew", "reached"), [(0, 30), (-240, 30), (240, 330)])
+def test_a_look_up_reaches_back_seven_days(
+    configured: SimulatorProcess, lose: Lose, query: Query, skew: int, reached: int
+) -> None:
+    """But for the seconds that it takes; where Tencent Cloud's clock is ahead, for some minutes as well."""
+    configured.configure(clock_skew=skew)
+    week = 7 * 86_400
+    lose([reply_of(1, "last", ago=week - reached), reply_of(2, "new"), reply_of(3, "gone", ago=week + 60)])
+    summary = sms_source.recover(numbers=[number_of(person) for person in range(1, 6)])
+    summary.raise_for_failure()
+    assert recovered(query) == {"last": 1, "new": 1}
+    # One answer for each person, one more to see whether it takes out what it finds, one refusal at most.
+    assert configured.stats().look_ups == 6 + (skew > 0)
+
+
 def test_each_application_is_asked(
     configured: SimulatorProcess, lose: Lose, query: Query, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -65,7 +65,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     folder = tmp_path_factory.mktemp("reported")
 
     def make(story: str, tables: tuple[str, ...]) -> Path:
-        path = folder / f"{story}-{len(tables)}.duckdb"
+        path = folder / f"{'-'.join((story, *tables))}.duckdb"
         if not path.exists():
             warehouse = Warehouse(dlt.destinations.duckdb(str(path)), *tables, folder=path.with_suffix(""))
             data.fill(warehouse, STORIES[story]())

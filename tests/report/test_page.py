@@ -170,6 +170,26 @@ def test_without_receipts_their_sections_are_left_out(reported: Report) -> None:
     assert "the dataset does not have it" not in page
 
 
+def test_receipts_alone_have_a_page(reported: Report) -> None:
+    """A job that loads no replies sees what was delivered, why not, and what is left out."""
+    receipts = [data.a_receipt("FAIL", description="TUIDING"), data.a_receipt()]
+    source = reported(tables=("receipts", "pulls", "rejected_records"), receipts=receipts)
+    text = Markup(source.page()).text
+    assert "2 receipts in the last 30 days" in text
+    assert "TUIDING 1 100%" in text
+    assert "Opt-outs, campaigns and answers are left out: no replies are loaded." in text
+    assert "the dataset does not have it" not in text
+    assert "共收到 2 条回执" in source.page(language="zh")
+
+
+def test_receipts_alone_without_a_row_say_so(reported: Report) -> None:
+    """The first page of such a job must not look like a failure either."""
+    page = reported("empty", tables=("receipts", "pulls", "rejected_records")).page()
+    assert "No receipts yet" in page
+    assert "No pull is in doubt." in page
+    assert "<svg" not in page
+
+
 def test_a_view_that_is_missing_is_named(reported: Report) -> None:
     """A view that could not be made costs its section, and the reader knows."""
     source = reported("story")
@@ -181,7 +201,7 @@ def test_a_view_that_is_missing_is_named(reported: Report) -> None:
 
 
 def test_opt_outs_come_by_their_deadlines(reported: Report) -> None:
-    """The soonest deadline ahead is on top, what is due follows, and what Tencent blocks is only counted."""
+    """The soonest is on top, which is the one most overdue; what Tencent blocks is only counted."""
     american = {"country_code": "1", "sign_name": "Shop"}
     times = {
         "+12025550101": 11,
@@ -198,14 +218,24 @@ def test_opt_outs_come_by_their_deadlines(reported: Report) -> None:
         row["country_code"] = "44"
     replies.append(data.a_reply("TD", phone_number="+8612000000009"))
     page = reported(replies=replies).page(full_numbers=True)
-    first = [page.index(f">{number}<") for number in (*list(times)[:2], "+447700900104", "+447700900105")]
-    assert first == sorted(first)
-    assert page.index(">+447700900105<") < page.index(">+12025550103<")
+    due, ahead = ["+12025550103", "+447700900105", "+447700900104"], ["+12025550101", "+12025550102"]
+    places = [page.index(f">{number}<") for number in (*due, *ahead)]
+    assert places == sorted(places)
     assert ">+8612000000009<" not in page
     text = Markup(page).text
     assert "5 opt-outs are yours to honour" in text
     assert "Of 6 in all, 3 are due now, 2 have a deadline ahead, and Tencent Cloud blocks 1 itself." in text
     assert "The next deadline is Mon 6 Jul" in text
+
+
+def test_the_most_overdue_is_on_the_page(reported: Report) -> None:
+    """However many there are: the list ends with the newest of those that are due."""
+    rows = [
+        data.a_reply("STOP", timedelta(days=days), phone_number=f"+4477009001{days:02}", country_code="44")
+        for days in range(1, 20)
+    ]
+    page = reported(replies=rows).page(full_numbers=True)
+    assert re.findall(r">\+4477009001(\d\d)<", page)[:8] == [str(days) for days in range(19, 11, -1)]
 
 
 def test_days_are_those_of_the_time_zone(reported: Report) -> None:

@@ -1,11 +1,13 @@
 """Views come into a dataset beside what is there, and stay as long as they are right."""
 
+from datetime import timedelta
+
 import pytest
 
 from sms_source.views import VIEWS
 from tests.conftest import Rows
 from tests.views.conftest import Databases
-from tests.views.warehouse import Warehouse, a_row
+from tests.views.warehouse import NOON, Warehouse, a_row
 
 OF_REPLIES = {
     *("opt_out_words", "unique_replies", "opt_outs", "possible_opt_outs", "campaigns", "answers"),
@@ -201,7 +203,33 @@ def test_words_of_one_s_own_opt_people_out(databases: Databases) -> None:
     assert warehouse.create_views(opt_out_words=["no más", "t", "ＮＯ ＭÁＳ"]) == []
     assert keywords(warehouse) == [("+1", "NOMÁS", 1), ("+2", "T", 1), ("+3", "T", 1)]
     words = warehouse.view("opt_out_words", "word", "country_code")
-    assert len({word for word, _ in words}) == len(words)
+    assert len(set(words)) == len(words)
+
+
+def test_words_of_one_s_own_change_nothing_of_the_list(databases: Databases) -> None:
+    """Tencent still blocks its T, a reply counts once, and each row of the list stays as it was."""
+    warehouse = databases.warehouse()
+    warehouse.create_views()
+    china = [a_row("replies", 1, reply_content="T"), a_row("replies", 2, reply_content="T")]
+    receipt = a_row("receipts", 3, user_receive_time=NOON - timedelta(minutes=1))
+    warehouse.fill(replies=[*china, a_row("replies", 4, reply_content="yes")], receipts=[receipt])
+    listed = set(warehouse.view("opt_out_words"))
+    of_replies = ("opt_outs", "campaigns", "answers", "response_rates")
+    before = {name: warehouse.view(name) for name in of_replies}
+    assert warehouse.view("opt_outs", "requests", "blocked_by_tencent") == [(2, True)]
+    assert warehouse.create_views(opt_out_words=["T", "stop"]) == []
+    assert {name: warehouse.view(name) for name in of_replies} == before
+    added = set(warehouse.view("opt_out_words")) - listed
+    assert listed < set(warehouse.view("opt_out_words"))
+    assert added == {("T", None, "opt_out", "option opt_out_words")}
+
+
+def test_a_word_of_one_s_own_that_opts_in_is_a_warning(databases: Databases) -> None:
+    """It would take START, by which people come back, for a wish to go."""
+    warehouse = databases.warehouse()
+    (warning,) = warehouse.create_views(opt_out_words=["start"])
+    assert "'start', which opts people in again" in warning
+    assert [row[2] for row in warehouse.view("opt_out_words") if row[0] == "START"] == ["opt_in"]
 
 
 def test_an_option_that_can_t_be_right_is_a_warning(databases: Databases) -> None:
