@@ -45,5 +45,5 @@ where position = 1 and not exists (
   from sms.opt_outs as opt_outs
   where opt_outs.phone_number = found.phone_number
     and opt_outs.sms_sdk_app_id is not distinct from found.sms_sdk_app_id
-    and opt_outs.sign_name = found.sign_name
+    and opt_outs.sign_name is not distinct from found.sign_name
 )

@@ -1,20 +1,17 @@
 -- needs: replies
 -- Each reply once, whichever channels brought it: of each content (application, number, time, text, sign and
 -- extend code) as many as the channel that brought most of it. Of equal ones the queue's stays, then the
--- callback's, then the look-up's. An absent text equals an empty one, and a sign or an extend code that is
--- absent is here an empty one, as it is the same campaign. A callback that does not tell its application is a
--- copy of what tells one. Costs nothing while one channel has rows.
+-- callback's, then the look-up's. An absent text equals an empty one. A callback that does not tell its
+-- application is a copy of what tells one. Costs nothing while one channel has rows.
 select
   reply_id, pull_id, channel, sms_sdk_app_id, region, reply_time, phone_number, country_code, subscriber_number,
-  coalesce(sign_name, '') as sign_name, coalesce(extend_code, '') as extend_code, reply_content, keyword,
-  request_id, pulled_at, _dlt_load_id
+  sign_name, extend_code, reply_content, keyword, request_id, pulled_at, _dlt_load_id
 from sms.replies
 where channel = 'queue'
 union all
 select
   reply_id, pull_id, channel, sms_sdk_app_id, region, reply_time, phone_number, country_code, subscriber_number,
-  coalesce(sign_name, '') as sign_name, coalesce(extend_code, '') as extend_code, reply_content, keyword,
-  request_id, pulled_at, _dlt_load_id
+  sign_name, extend_code, reply_content, keyword, request_id, pulled_at, _dlt_load_id
 from sms.replies
 where channel in ('callback', 'lookup') and reply_id not in (
   -- Number the copies of a content within each channel: the first of one is the first of the other.

@@ -76,7 +76,7 @@ def unique(rows: Iterable[Row], record_id: str, content: tuple[str, ...]) -> lis
 
 
 def unique_replies(data: Data) -> list[Row]:
-    """By everything that a reply says; an absent sign or extend code is an empty one, also to other views."""
+    """By everything that a reply says."""
     content = ("sms_sdk_app_id", "phone_number", "reply_time", "reply_content", "sign_name", "extend_code")
     kept = unique(data.replies, "reply_id", content)
 
@@ -90,11 +90,7 @@ def unique_replies(data: Data) -> list[Row]:
         for what, rows in grouped(unnamed, said).items()
         for row in sorted(rows, key=lambda row: (row["pulled_at"], row["reply_id"]))[: named[what]]
     }
-    return [
-        {**row, "sign_name": row["sign_name"] or "", "extend_code": row["extend_code"] or ""}
-        for row in kept
-        if row["reply_id"] not in copies
-    ]
+    return [row for row in kept if row["reply_id"] not in copies]
 
 
 def unique_receipts(data: Data) -> list[Row]:

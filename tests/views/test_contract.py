@@ -170,22 +170,3 @@ def test_a_row_without_a_time_counts_as_a_delivery_of_no_day(databases: Database
     warehouse.create_views()
     warehouse.fill(receipts=[a_row("receipts", 1, user_receive_time=None, report_status="FAIL")])
     assert warehouse.view("deliveries", "day", "report_status", "messages") == [(None, "FAIL", 1)]
-
-
-def test_an_absent_text_is_an_empty_one_in_every_view(databases: Databases) -> None:
-    """A queue hands out an empty sign or extend code where a callback has none: it is one campaign."""
-    warehouse = databases.warehouse()
-    warehouse.create_views()
-    pushed = {"channel": "callback", "sign_name": None, "extend_code": None}
-    pulled = {"sign_name": "", "extend_code": "", "reply_time": NOON + timedelta(hours=1)}
-    back = a_row("replies", 2, reply_content="START", **pulled)
-    warehouse.fill(replies=[a_row("replies", 1, reply_content="TD", **pushed), back])
-    assert warehouse.view("opt_outs") == []
-    assert warehouse.view("campaigns", "sign_name", "extend_code", "replies", "people") == [("", "", 2, 1)]
-    answers = [
-        a_row("replies", 3, reply_content="1", **pushed),
-        a_row("replies", 4, reply_content="2", **pulled),
-    ]
-    warehouse.fill(replies=answers)
-    assert warehouse.view("answers", "keyword", "people") == [("2", 1)]
-    assert warehouse.query("select count(*) from sms.replies where sign_name is null") == [(1,)]
