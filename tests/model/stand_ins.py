@@ -21,6 +21,7 @@ from sms_source.journal.journal import Journal
 from sms_source.journal.pull import Pull
 from sms_source.journal.writer import JournalDrain
 from sms_source.loading import commits, rounds
+from sms_source.loading.destinations import NOTEBOOK
 from sms_source.loading.extraction import Extraction
 from sms_source.pulling.pull_once import Queue, pull_once
 from sms_source.pulling.report import DrainReport
@@ -185,17 +186,14 @@ class Engine:
 
     def __init__(self, world: "World", journal: Journal) -> None:
         self.pipeline: Any = None
+        self.destination = NOTEBOOK
         self._world = world
         self._journal = journal
 
     def refuse_what_is_in_the_way(self, location: str) -> None:
         """Find nothing in the way."""
 
-    def fit(self, tables: Any) -> Any:
-        """Return the tables."""
-        return tables
-
-    def load(self, extraction: Extraction, *, given_again: bool) -> str | None:  # noqa: ARG002
+    def load(self, extraction: Extraction) -> str | None:
         """Load rows, state and load id at once."""
         world = self._world
         world.ticks += 1
