@@ -176,7 +176,7 @@ def _keywords_of(words: Sequence[str], warnings: list[str]) -> list[str]:
             )
         elif opts_in(keyword):
             warnings.append(
-                f"opt_out_words has {word!r}, which opts people in again: it is left out. Take it out of the option."
+                f"opt_out_words has {word!r}, which opts people in again: remove it. It does not count."
             )
         else:
             usable.append(keyword)
