@@ -11,12 +11,15 @@ with answered as (
   select attributions.receipt_id, attributions.response_seconds, opt_outs.reply_id as opt_out_id
   from sms.reply_attributions as attributions
   left join (
-    select distinct replies.reply_id
+    select replies.reply_id
     from sms.unique_replies as replies
-    join sms.opt_out_words as words
-      on words.word = replies.keyword
-      and (words.country_code is null or words.country_code = replies.country_code)
-    where words.meaning = 'opt_out'
+    left join sms.opt_out_words as everywhere
+      on everywhere.word = replies.keyword and everywhere.country_code is null and everywhere.meaning = 'opt_out'
+    left join sms.opt_out_words as domestic
+      on domestic.word = replies.keyword
+      and domestic.country_code = replies.country_code
+      and domestic.meaning = 'opt_out'
+    where everywhere.word is not null or domestic.word is not null
   ) as opt_outs
     on opt_outs.reply_id = attributions.reply_id
 )
