@@ -18,6 +18,8 @@ FOLDER = "drains"
 
 Files = dict[str, list[str]]
 """The files of a drain by the number of their pull, the one that counts first."""
+Content = bytes | OSError | ValueError
+"""What a file holds, or why it can't be read."""
 
 
 def fingerprint(drain_id: str, files: Files) -> str:
@@ -58,8 +60,7 @@ class Reader:
 
         What turns out not to be there, or not to be readable, is taken out of `files`.
         """
-        paths = [f"{FOLDER}/{drain_id}/{names[0]}" for names in files.values()]
-        for names, first in zip(files.values(), self._storage.read_many(paths), strict=True):
+        for names, first in self._firsts(drain_id, files):
             member, pull = self._best(drain_id, names, first)
             if _is_pull(pull):
                 yield member, pull
@@ -75,8 +76,7 @@ class Reader:
 
     def loaded(self, drain_id: str, files: Files, load_id: str) -> Iterator[Member]:
         """Yield the files of a drain as they are archived; what they say was read when they were loaded."""
-        paths = [f"{FOLDER}/{drain_id}/{names[0]}" for names in files.values()]
-        for names, first in zip(files.values(), self._storage.read_many(paths), strict=True):
+        for names, first in self._firsts(drain_id, files):
             if state_of(names[0]) != "intent" and isinstance(first, bytes) and file_format.is_whole(first):
                 yield Member(drain_id, names[0], first, load_id)
                 continue
@@ -95,12 +95,15 @@ class Reader:
         )
         self._storage.move(f"{folder}/{path}", f"unreadable/{path}")
 
-    def _best(
-        self, drain_id: str, names: list[str], first: bytes | OSError | ValueError
-    ) -> tuple[Member, Pull]:
+    def _firsts(self, drain_id: str, files: Files) -> Iterator[tuple[list[str], Content]]:
+        """Yield the names of each pull's files, with what the file holds that counts first."""
+        paths = [f"{FOLDER}/{drain_id}/{names[0]}" for names in files.values()]
+        yield from zip(files.values(), self._storage.read_many(paths), strict=True)
+
+    def _best(self, drain_id: str, names: list[str], first: Content) -> tuple[Member, Pull]:
         """Return the file that counts of one pull's files, of which the first is read, and the pull."""
         pull = parse_name(drain_id, names[0])
-        content: bytes | OSError | ValueError | None = first
+        content: Content | None = first
         for name in list(names):
             try:
                 if content is None:

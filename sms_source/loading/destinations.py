@@ -17,6 +17,7 @@ import importlib.util
 from collections.abc import Mapping
 from typing import Any, cast
 
+import dlt
 import pyarrow as pa
 import pyarrow.compute as pc
 from dlt.common.destination import AnyDestination, DestinationCapabilitiesContext
@@ -26,6 +27,8 @@ from dlt.extract import DltSource
 
 from sms_source.errors import ConfigurationError
 from sms_source.feeds import FEEDS, Feed
+from sms_source.loading.extensions import have_extensions
+from sms_source.loading.mysql import hold_any_text
 from sms_source.loading.obstacles import KEYS
 from sms_source.loading.tables import Tables
 from sms_source.loading.target import kind_of, merges_in_one_transaction
@@ -111,6 +114,28 @@ class Destination:
 
 NOTEBOOK = Destination(kind="duckdb")
 """Rows that somebody looks at, and nothing loads, are as in DuckDB."""
+
+
+def for_pipeline(
+    pipeline: dlt.Pipeline, source: DltSource, *, allow_duplicates_in: str | None = None
+) -> Destination:
+    """Return what a pipeline's destination needs to hold the rows of a source once; have it ready for them.
+
+    Args:
+        pipeline: with a destination.
+        source: as for `for_source`.
+        allow_duplicates_in: likewise.
+
+    Raises:
+        ConfigurationError: as `for_source`; or an extension that the destination needs is not here.
+    """
+    target = pipeline.destination
+    have_extensions(kind_of(target))
+    # Those of an extraction are made without credentials, whose URL tells SQLAlchemy's dialect.
+    capabilities = pipeline.destination_client().capabilities
+    destination = for_source(source, target, capabilities, allow_duplicates_in=allow_duplicates_in)
+    hold_any_text(target, capabilities)
+    return destination
 
 
 def for_source(

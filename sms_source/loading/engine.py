@@ -18,11 +18,9 @@ from dlt.extract import DltSource
 from dlt.pipeline.exceptions import PipelineStepFailed
 
 from sms_source.loading import commits, delta_erasure, table_erasure
-from sms_source.loading.destinations import TABLES, Destination, for_source
-from sms_source.loading.extensions import have_extensions
+from sms_source.loading.destinations import TABLES, for_pipeline
 from sms_source.loading.extraction import Extraction
 from sms_source.loading.keeping import forget_credentials
-from sms_source.loading.mysql import hold_any_text
 from sms_source.loading.obstacles import refuse_what_is_in_the_way
 from sms_source.loading.resources import resources_of
 from sms_source.loading.target import kind_of
@@ -75,7 +73,9 @@ class Engine:
         self.pipeline.config.restore_from_destination = True
         # dlt would leave its step at the first signal; here it ends pulling, and what was pulled is loaded.
         self.pipeline.config.runtime.intercept_signals = False
-        self.destination = self._look_up(allow_duplicates_in)
+        self.destination = for_pipeline(
+            self.pipeline, self._source(None), allow_duplicates_in=allow_duplicates_in
+        )
 
     def load(self, extraction: Extraction) -> str | None:
         """Extract, normalize and load one package; return its id, None when there was nothing to load.
@@ -189,17 +189,6 @@ class Engine:
                 if name != "drain":
                     resource.apply_hints(table_format="delta")
         return source
-
-    def _look_up(self, allow_duplicates_in: str | None) -> Destination:
-        have_extensions(kind_of(self._target))
-        capabilities = self.pipeline.destination_client().capabilities
-        hold_any_text(self._target, capabilities)
-        return for_source(
-            self._source(None),
-            self.pipeline.destination,
-            capabilities,
-            allow_duplicates_in=allow_duplicates_in,
-        )
 
 
 def _is_race(error: PipelineStepFailed) -> bool:

@@ -19,13 +19,11 @@ from sms_source.errors import ConfigurationError
 from sms_source.journal.journal import Journal
 from sms_source.journal.opening import open_journal
 from sms_source.loading import commits, destinations
-from sms_source.loading.extensions import have_extensions
 from sms_source.loading.extraction import Extraction
 from sms_source.loading.idioms import refuse_what_loses_records
-from sms_source.loading.mysql import hold_any_text
 from sms_source.loading.resources import resources_of
 from sms_source.loading.tables import Tables
-from sms_source.loading.target import have_one_transaction, kind_of, owner_of
+from sms_source.loading.target import have_one_transaction, owner_of
 from sms_source.pulling.drain import Drain
 from sms_source.pulling.report import DrainReport
 
@@ -185,13 +183,7 @@ def _destination(pipeline: dlt.Pipeline | None, allow_duplicates_in: str | None)
         raise ConfigurationError("The pipeline has no destination, which decides how a row gets there once.")
     source = dlt.current.source()
     refuse_what_loses_records(source, pipeline)
-    have_extensions(kind_of(pipeline.destination))
-    # Those of the extraction are made without credentials, whose URL tells SQLAlchemy's dialect.
-    capabilities = pipeline.destination_client().capabilities
-    destination = destinations.for_source(
-        source, pipeline.destination, capabilities, allow_duplicates_in=allow_duplicates_in
-    )
-    hold_any_text(pipeline.destination, capabilities)
+    destination = destinations.for_pipeline(pipeline, source, allow_duplicates_in=allow_duplicates_in)
     have_one_transaction(pipeline.destination)
     return destination
 

@@ -19,6 +19,7 @@ from tests.benchmark.bars import MEGABYTE, Bar, Scale, Workshop, warm
 from tests.benchmark.contender import OURS, environment
 from tests.benchmark.measure import Run, Usage, measure
 from tests.benchmark.workload import UNLIMITED, Setting, Source, a_campaign, source
+from tests.helpers.jobs import OPTION
 from tests.s3 import throughput
 
 A_WAY_OFF = Setting("a way off", rate_limit=100, latency=0.06)
@@ -27,7 +28,6 @@ ARRIVALS = 25
 TEXT = "很" * 3_000
 STORE_DELAY = 0.1
 IDLE_SECONDS = 30
-OPTION = "SOURCES__SMS_SOURCE__"
 
 
 def inflow(workshop: Workshop, scale: Scale) -> list[Bar]:

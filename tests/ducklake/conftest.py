@@ -1,6 +1,5 @@
 """Requirements: those of requirements.txt; PostgreSQL's server programs for a catalog there."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import duckdb
@@ -8,10 +7,11 @@ import pytest
 
 from sms_source.loading.extensions import DUCKLAKE, have_extensions
 from tests.conftest import Rows
-from tests.postgres.server import PostgresServer, find_programs
-from tests.s3.conftest import KEY_ID, SECRET_KEY, S3Server
+from tests.postgres.server import PostgresServer
+from tests.s3.conftest import BUCKET, KEY_ID, SECRET_KEY, S3Server, s3
+from tests.views.conftest import server
 
-BUCKET = "lakes"
+__all__ = ["s3", "server"]
 
 
 @pytest.fixture(scope="session")
@@ -22,25 +22,6 @@ def extensions(tmp_path_factory: pytest.TempPathFactory) -> Path:
         context.setenv("HOME", str(home))
         have_extensions(DUCKLAKE)
     return home
-
-
-@pytest.fixture(scope="session")
-def server() -> Iterator[PostgresServer]:
-    """Provide a PostgreSQL server for all tests; each has an empty database."""
-    programs = find_programs()
-    if programs is None:
-        pytest.skip("PostgreSQL's server programs are not here: run tests/postgres/install.sh")
-    with PostgresServer(programs) as server:
-        yield server
-
-
-@pytest.fixture(scope="session")
-def s3() -> Iterator[S3Server]:
-    """Provide an S3 server with a bucket."""
-    server = S3Server()
-    server.files().mkdir(BUCKET)
-    yield server
-    server.stop()
 
 
 class Lake:
@@ -81,23 +62,23 @@ def lake(
         settings = {"CATALOG": f"sqlite:///{catalog}", "STORAGE__BUCKET_URL": str(files)}
         lake = Lake(f"sqlite:{catalog}", f"data_path '{files}'", secret="")
     else:
-        server: PostgresServer = request.getfixturevalue("server")
-        s3: S3Server = request.getfixturevalue("s3")
-        server.create_database()
+        catalog_server: PostgresServer = request.getfixturevalue("server")
+        store: S3Server = request.getfixturevalue("s3")
+        catalog_server.create_database()
         files_url = f"s3://{BUCKET}/{own_folders.parent.name}"
         settings = {
-            "CATALOG": server.url,
+            "CATALOG": catalog_server.url,
             "STORAGE__BUCKET_URL": files_url,
             "STORAGE__CREDENTIALS__AWS_ACCESS_KEY_ID": KEY_ID,
             "STORAGE__CREDENTIALS__AWS_SECRET_ACCESS_KEY": SECRET_KEY,
-            "STORAGE__CREDENTIALS__ENDPOINT_URL": s3.url,
+            "STORAGE__CREDENTIALS__ENDPOINT_URL": store.url,
             "STORAGE__CREDENTIALS__REGION_NAME": "us-east-1",
         }
         lake = Lake(
-            f"postgres:{server.url}",
+            f"postgres:{catalog_server.url}",
             f"data_path '{files_url}', metadata_schema 'ducklake'",
             f"create secret (type s3, key_id '{KEY_ID}', secret '{SECRET_KEY}', use_ssl false, "
-            f"endpoint '127.0.0.1:{s3.port}', url_style 'path', region 'us-east-1')",
+            f"endpoint '127.0.0.1:{store.port}', url_style 'path', region 'us-east-1')",
         )
     for name, value in settings.items():
         monkeypatch.setenv(f"DESTINATION__DUCKLAKE__CREDENTIALS__{name}", value)
