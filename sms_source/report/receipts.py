@@ -1,7 +1,7 @@
 """The figures of the page that need receipts: what was delivered, why not, and how soon people reply."""
 
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime, time, timezone
 
 from sms_source.report.figures import LISTED, Period
 from sms_source.report.parts import gather
@@ -88,7 +88,7 @@ def read_deliveries(warehouse: Warehouse, period: Period) -> Deliveries:
 class Responses:
     """Who of those reached replied, and how soon.
 
-    buckets: replies by response time, one for each of `BUCKETS`; of all time.
+    buckets: replies of the period by response time, one for each of `BUCKETS`.
     guesses: of these, replies that more than one message may have caused.
     median, slow: seconds within which half and nine tenths of the replies came; None without any.
     rates: of the period, by session context, the most people first: delivered, replied, their rate, and
@@ -120,15 +120,20 @@ class Responses:
 def read_responses(warehouse: Warehouse, period: Period) -> Responses:
     """`reply_attributions` and `response_rates`."""
     first, last = period.dates[0], period.dates[-1]
+    begin, end = (bound.astimezone(timezone.utc) for bound in period.bounds)
     answers = gather(
         warehouse,
         {
-            "times": "select response_seconds, candidates > 1 as is_guess from {reply_attributions}",
+            "times": "select attributions.response_seconds, attributions.candidates > 1 as is_guess "  # noqa: S608
+            "from {reply_attributions} as attributions "
+            "join {unique_replies} as replies on replies.reply_id = attributions.reply_id "
+            f"where replies.reply_time >= timestamptz '{begin}' and replies.reply_time < timestamptz '{end}'",
             "rates": "select session_context, cast(sum(delivered) as bigint) as delivered, "  # noqa: S608 - dates
             "cast(sum(replied) as bigint) as replied, cast(sum(opted_out) as bigint) as opted_out "
             "from {response_rates} as response_rates "
             f"where day between date '{first}' and date '{last}' group by session_context",
         },
+        since=min(begin, datetime.combine(first, time(), tzinfo=timezone.utc)),
     )
     counts = ", ".join(
         f"count(*) filter (where response_seconds <= {bound}) as bucket_{bound}" for bound in BUCKETS

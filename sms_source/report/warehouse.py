@@ -3,25 +3,28 @@
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from itertools import chain, islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import dlt
 from dlt.common.destination.exceptions import SqlClientNotAvailable
-from dlt.destinations.exceptions import DatabaseException
+from dlt.destinations.exceptions import DatabaseException, DatabaseTransientException
 from dlt.destinations.sql_client import SqlClientBase
 
 from sms_source.errors import ConfigurationError, SmsSourceError
 from sms_source.views import DIALECTS, view_sql
+
+T = TypeVar("T")
 
 Row = Mapping[str, Any]
 """Of a query's result, by column."""
 
 CHUNK = 10_000
 """Rows that are fetched at once."""
-MEMORY = "448MB"
+MEMORY = "512MB"
 """What DuckDB may take for a query, beside the program and some buffers of its own; what needs more goes to
-a disk."""
+a disk. A query that can't do with it is asked again, and may take what DuckDB takes by default."""
 
 
 class Warehouse:
@@ -29,10 +32,12 @@ class Warehouse:
 
     Args:
         client: of dlt, with its connection open.
+        most_memory: what DuckDB may take for a query that can't do with `MEMORY`.
     """
 
-    def __init__(self, client: SqlClientBase[Any]) -> None:
+    def __init__(self, client: SqlClientBase[Any], most_memory: str = "") -> None:
         self._client = client
+        self._most_memory = most_memory
         self.dataset: str = client.dataset_name
         found = self.rows(
             "select table_name, table_type from information_schema.tables "
@@ -54,13 +59,25 @@ class Warehouse:
                 `%s` for a value.
             values: in the order of their places.
         """
-        with self._client.execute_query(sql.format_map(_Names(self.qualified)), *values) as cursor:
-            columns = [column[0] for column in cursor.description or ()]
-            return [dict(zip(columns, row, strict=True)) for row in cursor.fetchall()]
+
+        def ask() -> list[Row]:
+            with self._client.execute_query(sql.format_map(_Names(self.qualified)), *values) as cursor:
+                columns = [column[0] for column in cursor.description or ()]
+                return [dict(zip(columns, row, strict=True)) for row in cursor.fetchall()]
+
+        return self._with_enough_memory(ask)
 
     def stream(self, relation: str) -> Iterator[Sequence[Any]]:
         """All rows of a relation, in constant memory."""
-        query = f"select * from {self.qualified(relation)}"  # noqa: S608 - quoted
+
+        def begin() -> tuple[list[Sequence[Any]], Iterator[Sequence[Any]]]:
+            rows = self._streamed(f"select * from {self.qualified(relation)}")  # noqa: S608 - quoted
+            return list(islice(rows, 1)), rows
+
+        # What sorts or groups does so before its first row.
+        yield from chain(*self._with_enough_memory(begin))
+
+    def _streamed(self, query: str) -> Iterator[Sequence[Any]]:
         if self._client.capabilities.sqlglot_dialect != "postgres":
             with self._client.execute_query(query) as cursor:
                 while rows := cursor.fetchmany(CHUNK):
@@ -88,11 +105,32 @@ class Warehouse:
 
     def execute(self, sql: str) -> None:
         """Do something that is about this connection alone, such as make a temporary table."""
-        self._client.execute_sql(sql)
+        self._with_enough_memory(lambda: self._client.execute_sql(sql))
+
+    def _with_enough_memory(self, ask: Callable[[], T]) -> T:
+        """Return the answer of the database; if `MEMORY` is too little for it, with as much as there is."""
+        try:
+            return ask()
+        except DatabaseTransientException as error:
+            if "Out of Memory" not in str(error) or not self._most_memory:
+                raise
+            self._client.execute_sql(f"set memory_limit = '{self._most_memory}'")
+            return ask()
 
     def qualified(self, name: str) -> str:
         """Return a relation of the dataset, as SQL names it."""
         return self._client.make_qualified_table_name(name)
+
+    def query_of(self, view: str, **instead: str) -> str:
+        """Return the query of a view, as this version makes it, in parentheses.
+
+        Args:
+            view: one of those that `has_view_as_here`.
+            instead: relations, as SQL names them, that are read in the place of those of these names.
+        """
+        names = _Names(self.qualified)
+        names.update(instead)
+        return f"({view_sql(view, relation=names.__getitem__)})"
 
     def has_view_as_here(self, name: str) -> bool:
         """Whether the dataset's view is one of DuckDB that this version would make just so.
@@ -114,8 +152,6 @@ class Warehouse:
 
 
 class _Names(dict[str, str]):
-    """Relations by their names in SQL: quoted, and with the dataset."""
-
     def __init__(self, qualified: Callable[[str], str]) -> None:
         self._qualified = qualified
 
@@ -141,12 +177,12 @@ def open_warehouse(pipeline: dlt.Pipeline) -> Iterator[Warehouse]:
                 f"The destination {name!r} has no views, which make the report: use duckdb or postgres; "
                 "--replay loads there what the journal's archive has."
             )
-        is_duckdb = client.capabilities.sqlglot_dialect == "duckdb"
-        if is_duckdb:
-            _open_read_only(client, stack)
+        most_memory = ""
+        if client.capabilities.sqlglot_dialect == "duckdb":
+            most_memory = _open_read_only(client, stack)
         else:
             stack.enter_context(_connected(client))
-        warehouse = Warehouse(client)
+        warehouse = Warehouse(client, most_memory)
         if not warehouse.relations:
             raise ConfigurationError(
                 f"There is no dataset {warehouse.dataset!r} in the destination, or it is empty: load first, "
@@ -164,7 +200,8 @@ def _connected(client: SqlClientBase[Any]) -> Iterator[None]:
         client.close_connection()
 
 
-def _open_read_only(client: SqlClientBase[Any], stack: ExitStack) -> None:
+def _open_read_only(client: SqlClientBase[Any], stack: ExitStack) -> str:
+    """Open a DuckDB database, and limit its memory; returns the limit that it had."""
     credentials: Any = client.credentials
     database = str(getattr(credentials, "database", ""))
     is_file = hasattr(credentials, "read_only") and database and "://" not in database
@@ -187,8 +224,10 @@ def _open_read_only(client: SqlClientBase[Any], stack: ExitStack) -> None:
                 "name of the dataset into which the replies are loaded."
             ) from error
         raise
+    ((most_memory,),) = client.execute_sql("select current_setting('memory_limit')") or ()
     # What does not fit into memory is people's replies: only this user may read it, and it goes at the end.
     folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="sms-report-"))
     for setting, value in {"temp_directory": folder, "memory_limit": MEMORY}.items():
         client.execute_sql(f"set {setting} = '{value}'")
     client.execute_sql("set preserve_insertion_order = false")
+    return str(most_memory)
