@@ -100,7 +100,7 @@ test-workflows: install-s3 ## GitHub's workflow, step by step in clean clones, w
 	@sh tests/postgres/install.sh
 	@$(VENV)/bin/python -m pytest -n auto tests/workflows $(ARGS)
 
-test-lakehouse: ## Delta tables, on a disk and in an object store, and Spark that reads them; needs Java
+test-lakehouse: ## Delta tables, on a disk and in an object store, and Spark that reads them; Iceberg tables; needs Java
 	@sh tests/lakehouse/install.sh
 	@$(MAKE) VENV=.venv-lakehouse CONSTRAINTS="$(CONSTRAINTS)" PYTHON="$(PYTHON)" install
 	@.venv-lakehouse/bin/python -m pip --disable-pip-version-check install -q -r tests/lakehouse/requirements.txt

@@ -64,6 +64,7 @@ PROOFS = {
     "`duckdb`": Proof("1,000", "10,000", "1", "make crash"),
     "`ducklake`": Proof("68", "10,000", "2.6", "make test-ducklake"),
     "`filesystem` with `table_format='delta'`": Proof("100", "10,000", "0.9", "make test-lakehouse"),
+    "`filesystem` with `table_format='iceberg'`": Proof("100", "10,000", "20", "make test-lakehouse"),
     "`postgres`": Proof("150", "100,000", "0.95", "make test-postgres"),
     "`sqlalchemy`: MariaDB": Proof("80", "100,000", "2.1", "make test-mariadb"),
     "`sqlalchemy`: SQLite": Proof("150", "10,000", "1.6", "make test-crash"),
@@ -79,7 +80,9 @@ def merges() -> Iterator[str]:
         "| CPU | tried by |"
     )
     yield "|---|---|---|---|---|---|---|---|---|---|"
-    with patch("importlib.util.find_spec"):  # the same table, with deltalake here or without
+    # The same table, with deltalake and pyiceberg here or without, for a catalog that lasts.
+    lasts = patch.object(destinations, "has_lasting_catalog", return_value=True)
+    with patch("importlib.util.find_spec"), lasts:
         for title, (destination, form) in sorted(_cases().items()):
             merge = decide(destination, form, destination.destination_name).strategies["replies"]
             cells = [title, merge or "none: it would append"]

@@ -15,6 +15,7 @@ import dlt
 from sms_source.cli.explain import code_of, explain
 from sms_source.configuration import SmsSourceConfiguration
 from sms_source.feeds import FEEDS, REPLIES
+from sms_source.loading.lakehouse import configured_format
 from sms_source.loading.summary import Summary
 
 if TYPE_CHECKING:
@@ -232,7 +233,8 @@ def _print_where(summary: Summary, options: SmsSourceConfiguration) -> None:
     bucket: str | None = dlt.config.get("destination.filesystem.bucket_url")
     if owner.destination == "filesystem" and bucket:
         root = bucket if "://" in bucket else Path(bucket).absolute().as_uri()
-        print(f"The data is in {root.rstrip('/')}/{owner.dataset}, a folder of Delta tables.")
+        kind = configured_format().capitalize()
+        print(f"The data is in {root.rstrip('/')}/{owner.dataset}, a folder of {kind} tables.")
         return
     if not owner.location:
         print(f"{what}:  {query}")

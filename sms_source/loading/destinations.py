@@ -6,7 +6,8 @@ and resumed could leave a row twice is refused:
 
     delete-insert   dlt's own merge. Also takes out duplicates within a load package; every SQL database.
                     Refused where it is not one transaction
-    upsert          proved for Delta tables alone, where one commit takes in all of a table's files
+    upsert          proved for Delta tables, where one commit takes in all of a table's files, and for
+                    Iceberg tables whose catalog outlives the process, a thousand rows a commit
     none            rows would be appended: refused
 """
 
@@ -28,6 +29,7 @@ from dlt.extract import DltSource
 from sms_source.errors import ConfigurationError
 from sms_source.feeds import FEEDS, Feed
 from sms_source.loading.extensions import have_extensions
+from sms_source.loading.lakehouse import DELTA, ICEBERG, has_lasting_catalog, have_namespace, have_package
 from sms_source.loading.mysql import hold_any_text
 from sms_source.loading.obstacles import KEYS
 from sms_source.loading.tables import Tables
@@ -59,6 +61,10 @@ the destination's schema, and holds until something else is."""
 
 _REMEDIES = {
     "filesystem": "Have Delta tables: pipeline.run(sms_source(), table_format='delta'). load() does.",
+    "iceberg": (
+        "Have a catalog that lasts, such as an SQL database or a REST service: iceberg_catalog_config in "
+        "[iceberg_catalog]. Or have Delta tables: pipeline.run(sms_source(), table_format='delta')."
+    ),
     "athena": "Have Iceberg tables, and accept them: force_iceberg = true in [destination.athena].",
 }
 
@@ -71,14 +77,20 @@ class Destination:
     strategies: of dlt's merge, by table.
     file_format: of the load files; None for dlt's choice.
     first_file_format: likewise of a package that makes tables, and may have no row for one of them.
-    partitioned: whether the feeds' tables are Delta tables, in folders by the record's date.
+    table_format: of tables in a folder or an object store; None elsewhere. The feeds' Delta tables are in
+        folders by the record's date.
     """
 
     kind: str
     strategies: Mapping[str, str | None] = dataclasses.field(default_factory=dict)
     file_format: str | None = None
     first_file_format: str | None = None
-    partitioned: bool = False
+    table_format: str | None = None
+
+    @property
+    def partitioned(self) -> bool:
+        """Whether the feeds' tables are in folders by the record's date."""
+        return self.table_format == DELTA
 
     def fit(self, tables: Tables) -> Tables:
         """Return the tables as the destination can hold them."""
@@ -132,9 +144,11 @@ def for_pipeline(
     target = pipeline.destination
     have_extensions(kind_of(target))
     # Those of an extraction are made without credentials, whose URL tells SQLAlchemy's dialect.
-    capabilities = pipeline.destination_client().capabilities
-    destination = for_source(source, target, capabilities, allow_duplicates_in=allow_duplicates_in)
-    hold_any_text(target, capabilities)
+    client = pipeline.destination_client()
+    destination = for_source(source, target, client.capabilities, allow_duplicates_in=allow_duplicates_in)
+    hold_any_text(target, client.capabilities)
+    if destination.table_format == ICEBERG:
+        have_namespace(client)
     return destination
 
 
@@ -164,14 +178,15 @@ def for_source(
         for table_name, table in tables.items()
     }
     formats = {table.get("table_format") for table in tables.values()}
-    is_delta = kind == "filesystem" and formats == {"delta"}
+    lake_format = formats.pop() if kind == "filesystem" and len(formats) == 1 else None
+    if lake_format in (DELTA, ICEBERG):
+        have_package(lake_format)
+    upserts_once = lake_format == DELTA or (lake_format == ICEBERG and has_lasting_catalog())
     is_whole = merges_in_one_transaction(kind, capabilities)
     for strategy in strategies.values():
-        proved = (strategy == "delete-insert" and is_whole) or (strategy == "upsert" and is_delta)
+        proved = (strategy == "delete-insert" and is_whole) or (strategy == "upsert" and upserts_once)
         if not proved and allow_duplicates_in != name:
-            raise ConfigurationError(_refusal(name, kind, strategy, is_iceberg="iceberg" in formats))
-    if is_delta and importlib.util.find_spec("deltalake") is None:
-        raise ConfigurationError("Delta tables need deltalake: pip install 'dlt-tencent-sms[delta]'")
+            raise ConfigurationError(_refusal(name, kind, strategy, is_iceberg=lake_format == ICEBERG))
     # Arrow tables would go to PostgreSQL as CSV, in which dlt reads an empty text as NULL. Parquet is copied
     # by ADBC, in less time; but that fails on a file without rows.
     file_formats = capabilities.supported_loader_file_formats or ()
@@ -182,7 +197,7 @@ def for_source(
         strategies=strategies,
         file_format="parquet" if by_copy else "insert_values" if by_insert else None,
         first_file_format="insert_values" if by_insert else None,
-        partitioned=is_delta,
+        table_format=lake_format,
     )
 
 
@@ -195,9 +210,11 @@ def _with_date(feed: Feed, table: pa.Table) -> pa.Table:
     return table.append_column(date_column(feed), table[feed.time_field].cast(pa.date32()))
 
 
-def remedy_for(kind: str, strategy: str | None) -> str:
+def remedy_for(kind: str, strategy: str | None, *, is_iceberg: bool = False) -> str:
     """Return what to do when a destination of this kind, with this merge, is refused."""
     default = "Choose another one, such as duckdb or postgres."
+    if is_iceberg:
+        return _REMEDIES[ICEBERG]
     return _REMEDIES.get(kind, default) if strategy is None or kind == "filesystem" else default
 
 
@@ -206,10 +223,10 @@ def _refusal(name: str, kind: str, strategy: str | None, *, is_iceberg: bool) ->
         reason = "it keeps nothing, and a reply is handed out once"
     elif strategy is None:
         reason = "dlt can't merge there and would append, so that a row could be there twice"
-    elif is_iceberg and kind == "filesystem":
+    elif is_iceberg:
         reason = (
-            "dlt commits Iceberg tables a thousand rows at a time, and without a persistent catalog a kill "
-            "while a metadata file is being written leaves a table that no later run can open"
+            "the catalog of its Iceberg tables is gone with the process, and without it a kill while a "
+            "metadata file is being written leaves a table that no later run can open"
         )
     elif strategy == "delete-insert":
         reason = (
@@ -223,7 +240,8 @@ def _refusal(name: str, kind: str, strategy: str | None, *, is_iceberg: bool) ->
             "could leave a row there twice"
         )
     return (
-        f"The destination {name!r} is refused: {reason}. {remedy_for(kind, strategy)} "
+        f"The destination {name!r} is refused: {reason}. "
+        f"{remedy_for(kind, strategy, is_iceberg=is_iceberg)} "
         f"To accept it all the same: allow_duplicates_in = {name!r}, as an option or in [sources.sms_source]."
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
 from datetime import datetime
 from typing import Any
@@ -17,13 +17,14 @@ from dlt.destinations.job_client_impl import SqlJobClientBase
 from dlt.extract import DltSource
 from dlt.pipeline.exceptions import PipelineStepFailed
 
-from sms_source.loading import commits, delta_erasure, table_erasure
+from sms_source.loading import commits, lake_erasure, table_erasure
 from sms_source.loading.destinations import TABLES, for_pipeline
 from sms_source.loading.extraction import Extraction
 from sms_source.loading.keeping import forget_credentials
+from sms_source.loading.lakehouse import configured_format
 from sms_source.loading.obstacles import refuse_what_is_in_the_way
 from sms_source.loading.resources import resources_of
-from sms_source.loading.target import kind_of
+from sms_source.loading.target import kind_of, lift_memory_limit, limit_memory
 from sms_source.loading.working_directory import SCHEMA, WorkingDirectory
 from sms_source.views import create_views
 
@@ -32,7 +33,10 @@ logger = logging.getLogger(__name__)
 MOST_RACES = 8
 """That a load may lose against other jobs of the dataset: one for all that a job makes, as a rule."""
 _RACES = ("DuplicateSchema", "DuplicateTable", "DuplicateColumn", "UniqueViolation", "DeadlockDetected")
-"""What PostgreSQL's driver names them; two jobs that make the tables in another order wait for each other."""
+"""What PostgreSQL's driver names them; another job made the same schema, table or column at the same moment,
+or makes the tables in another order, so that two wait for each other."""
+_OUT_OF_MEMORY = ("OutOfMemoryException",)
+"""What DuckDB's driver names it."""
 
 
 class Engine:
@@ -61,6 +65,7 @@ class Engine:
         self._target = target
         self._directory = directory
         directory.empty()
+        limit_memory(target, pipeline_name, dataset_name)
         self.pipeline = dlt.pipeline(
             pipeline_name,
             pipelines_dir=str(directory.pipelines_dir),
@@ -97,14 +102,16 @@ class Engine:
         try:
             info = self.pipeline.run(source)
         except PipelineStepFailed as error:
-            info = self._load_after_race(error)
+            info = self._load_again(error)
         info.raise_on_failed_jobs()
         return info
 
-    def _load_after_race(self, error: PipelineStepFailed) -> LoadInfo:
-        """Load again: what another job made first is there now. Raise any other error."""
+    def _load_again(self, error: PipelineStepFailed) -> LoadInfo:
+        """Load again what a race with another job stopped, or the limit of memory. Raise any other error."""
         for _ in range(MOST_RACES):
-            if not _is_race(error):
+            if _is_for(error, _OUT_OF_MEMORY):
+                lift_memory_limit(self._target)
+            elif not _is_for(error, _RACES):
                 break
             try:
                 return self.pipeline.load()
@@ -141,7 +148,7 @@ class Engine:
             if isinstance(client, SqlJobClientBase):
                 table_erasure.delete_old(client, before)
             elif isinstance(client, FilesystemClient):
-                delta_erasure.delete_old(client, before)
+                lake_erasure.delete_old(client, before)
 
     def create_views(self, opt_out_words: Sequence[str], time_zone: str) -> None:
         """Create or replace the views; what can't be made is a warning in the log, never a failed load."""
@@ -185,17 +192,18 @@ class Engine:
         tables = extraction.tables if extraction else lambda: iter(())
         source: DltSource = dlt.source(lambda: resources_of(tables), name=SCHEMA, section=SCHEMA)()
         if kind_of(self._target) == "filesystem":
+            table_format = configured_format()
             for name, resource in source.resources.items():
                 if name != "drain":
-                    resource.apply_hints(table_format="delta")
+                    resource.apply_hints(table_format=table_format)
         return source
 
 
-def _is_race(error: PipelineStepFailed) -> bool:
-    """Return whether another job made the same schema, table or column at the same moment."""
+def _is_for(error: PipelineStepFailed, names: Collection[str]) -> bool:
+    """Return whether a load failed for an error of one of these names."""
     cause: BaseException | None = error
     while cause is not None:
-        if error.step == "load" and type(cause).__name__ in _RACES:
+        if error.step == "load" and type(cause).__name__ in names:
             return True
         cause = cause.__cause__ or cause.__context__
     return False

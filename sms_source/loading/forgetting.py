@@ -13,7 +13,7 @@ from dlt.destinations.job_client_impl import SqlJobClientBase
 from sms_source.configuration import SmsSourceConfiguration
 from sms_source.errors import ConfigurationError
 from sms_source.journal.opening import open_journal
-from sms_source.loading import delta_erasure, last_run, table_erasure
+from sms_source.loading import lake_erasure, last_run, table_erasure
 from sms_source.loading.engine import Engine
 from sms_source.loading.keeping import as_found
 from sms_source.loading.loader import DATASET, PIPELINE, resolve_options
@@ -31,7 +31,7 @@ _EVERYWHERE = (
 _BY_KIND = {
     "duckdb": "free blocks of the DuckDB file: COPY FROM DATABASE into a new file leaves them behind",
     "postgres": "PostgreSQL's write-ahead log and the disk's free blocks, until they are written over",
-    "filesystem": "the statistics in Delta's transaction log, until its retention is over",
+    "filesystem": "statistics in the logs of Delta tables, and in the older metadata of Iceberg tables",
 }
 _NOBODY = {"secret_id": "-", "secret_key": "-"}
 """Nobody is asked, so no credentials are needed, nor looked for."""
@@ -130,7 +130,7 @@ def _erase_rows(engine: Engine, people: People, eraser: Eraser) -> table_erasure
         if isinstance(client, SqlJobClientBase):
             return table_erasure.erase_rows(client, people, eraser.erased)
         if isinstance(client, FilesystemClient):
-            return delta_erasure.erase_rows(client, people, eraser.erased)
+            return lake_erasure.erase_rows(client, people, eraser.erased)
     raise ConfigurationError(
         f"This version can't delete rows from {kind_of(engine.pipeline.destination)}. The journal is clean: "
         "delete them there by phone_number."

@@ -12,6 +12,9 @@ DIALECT = "mysql"
 _EXPECTED = {"character_set_client": "utf8mb4", "default_storage_engine": "InnoDB"}
 """What else would fail every load, or be no transaction; the second is the server's default."""
 
+_STRICT = {"STRICT_TRANS_TABLES", "STRICT_ALL_TABLES"}
+"""One of these is in `sql_mode` by default, of MySQL since 5.7 and MariaDB since 10.2.4."""
+
 
 def hold_any_text(destination: AnyDestination, capabilities: DestinationCapabilitiesContext) -> None:
     """Have dlt make tables that hold what people write, and whose keys are indexed.
@@ -34,6 +37,13 @@ def refuse_other_settings(sql: Any) -> None:
     """Look at the connection's settings. Raises `ConfigurationError` when one of them can't be."""
     if sql.capabilities.sqlglot_dialect != DIALECT:
         return
+    ((modes,),) = sql.execute_sql("select @@sql_mode")
+    if not _STRICT.intersection(str(modes).upper().split(",")):
+        raise ConfigurationError(
+            f"sql_mode is {modes!r} in MySQL's or MariaDB's session, so that a value that does not fit would be "
+            "cut and not refused; expected one with STRICT_TRANS_TABLES. Set it in the server, or in the URL "
+            "of the credentials (?sql_mode=STRICT_TRANS_TABLES)."
+        )
     for name, expected in _EXPECTED.items():
         ((found,),) = sql.execute_sql(f"select @@{name}")
         if str(found).lower() != expected.lower():

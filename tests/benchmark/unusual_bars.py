@@ -1,14 +1,13 @@
 """The bars of unusual work: a steady trickle, long texts, a large archive, a journal far away, options."""
 
 import base64
-import json
 import subprocess
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
-from typing import Any
 
 import duckdb
 
@@ -28,6 +27,7 @@ ARRIVALS = 25
 TEXT = "很" * 3_000
 STORE_DELAY = 0.1
 IDLE_SECONDS = 30
+POLL_SECONDS = 0.02
 
 
 def inflow(workshop: Workshop, scale: Scale) -> list[Bar]:
@@ -65,13 +65,30 @@ def _follow(folder: Path, queue: Source, count: int) -> list[float]:
         job.stdout.readline()  # the first round: the job has started
         arriving = threading.Thread(target=arrive)
         arriving.start()
-        while len(waits) < count:  # each round is told when its rows are there
-            loaded: dict[str, Any] = json.loads(job.stdout.readline())
-            now = time.monotonic()
-            waits += [now - arrivals[n] for n in range(len(waits), len(waits) + loaded["replies"])]
+        loaded = _loaded(folder / "sms_journal" / "archive")
+        while len(waits) < count:
+            assert job.poll() is None, "the job has ended"
+            found, now = next(loaded), time.monotonic()
+            waits += [now - arrivals[number] for number in range(len(waits), found)]
+            time.sleep(POLL_SECONDS)
         arriving.join()
         job.terminate()
     return waits
+
+
+def _loaded(archive: Path) -> Iterator[int]:
+    """Count the replies in the archive again and again; a reply goes there once its row is committed."""
+    seen: set[str] = set()
+    pulls: dict[tuple[str, str], int] = {}
+    while True:
+        for path in archive.glob("*.zip"):
+            if path.name in seen:
+                continue
+            with suppress(FileNotFoundError):  # merged meanwhile: what it held is in another one
+                for member in read_bundle(path.read_bytes()):
+                    pulls[member.drain_id, member.name] = member.content.count(b'"ReplyTime"')
+                seen.add(path.name)
+        yield sum(pulls.values())
 
 
 def texts(workshop: Workshop, scale: Scale) -> list[Bar]:

@@ -34,6 +34,9 @@ AIMS = ("pull", "drains", "answer", *PACKAGE_AIMS, "completed", "loaded", "archi
 REPLAY_AIMS = ("given_again", *PACKAGE_AIMS, "completed", "loaded", "archived", "told")
 _LARGEST_COUNT = {"pull": 25, "answer": 20, "started": 4, "completed": 6, "database": 8, "given_again": 3}
 
+KEPT = ("DESTINATION__", "ICEBERG_CATALOG__", JournalFiles.prefix)
+"""Beginnings of the names of the environment's variables that the job gets."""
+
 Moment = Callable[[Phases], bool]
 
 
@@ -135,7 +138,7 @@ class Actor:
         kept = {
             name: value
             for name, value in os.environ.items()
-            if name in ("PATH", "LANG", "LC_ALL") or name.startswith(("DESTINATION__", JournalFiles.prefix))
+            if name in ("PATH", "LANG", "LC_ALL") or name.startswith(KEPT)
         }
         section = options_for(
             simulator,

@@ -1,12 +1,14 @@
-"""The crash harness on a folder of Delta tables.
+"""The crash harness on a folder of Delta tables, or of Iceberg tables with a catalog in SQLite.
 
-python -m tests.lakehouse.crash 200
+python -m tests.lakehouse.crash 200 [iceberg]
 """
 
+import json
 import os
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from deltalake import DeltaTable
 
@@ -14,7 +16,7 @@ from tests.crash.harness import Harness, Options, Report
 from tests.crash.truth import Tables
 
 
-class LakeHarness(Harness):
+class DeltaHarness(Harness):
     """Reads the tables as deltalake does; DuckDB would need an extension for it."""
 
     def _read_tables(self, feed: str) -> Tables:
@@ -23,16 +25,36 @@ class LakeHarness(Harness):
         return Tables(*(DeltaTable(folder / name).to_pyarrow_table().to_pylist() for name in names))
 
 
-def run(kills: int, seed: int) -> Report:
-    """So many kills of the job that writes Delta tables below the configured folder."""
-    with LakeHarness(Options(kills=kills, seed=seed, destination="filesystem")) as harness:
+class IcebergHarness(Harness):
+    """Reads the tables as pyiceberg does."""
+
+    def _read_tables(self, feed: str) -> Tables:
+        from pyiceberg.catalog import load_catalog
+
+        catalog = load_catalog("default", **json.loads(os.environ[CATALOG]))
+        names = (feed, "pulls", "rejected_records")
+        tables = (catalog.load_table(f"{self._dataset}.{name}").scan().to_arrow() for name in names)
+        return Tables(*(table.to_pylist() for table in tables))
+
+
+CATALOG = "ICEBERG_CATALOG__ICEBERG_CATALOG_CONFIG"
+
+
+def run(kills: int, seed: int, catalog: dict[str, Any] | None = None) -> Report:
+    """So many kills of the job that writes tables below the configured folder."""
+    harness_of = IcebergHarness if catalog else DeltaHarness
+    with harness_of(Options(kills=kills, seed=seed, destination="filesystem")) as harness:
         harness.crash_often(lambda line: print(line, flush=True))
         return harness.report
 
 
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as lake:
-        os.environ["DESTINATION__FILESYSTEM__BUCKET_URL"] = lake
-        report = run(int(sys.argv[1]), seed=1)
+        os.environ["DESTINATION__FILESYSTEM__BUCKET_URL"] = f"{lake}/lake"
+        catalog = None
+        if "iceberg" in sys.argv:
+            catalog = {"type": "sql", "uri": f"sqlite:///{lake}/lake.db", "warehouse": f"file://{lake}/lake"}
+            os.environ[CATALOG] = json.dumps(catalog)
+        report = run(int(sys.argv[1]), 1, catalog)
     print(report)
     sys.exit(bool(report.violations))

@@ -5,6 +5,7 @@ table's own log says which Parquet files are its newest version, and those are r
 """
 
 import os
+import time
 from collections.abc import Iterator
 from datetime import timezone
 from pathlib import Path
@@ -14,6 +15,7 @@ import duckdb
 import pytest
 from deltalake import DeltaTable
 
+import sms_source
 from sms_source.simulator import SimulatorProcess, demo_replies
 from tests.conftest import APP, Job, Rows, a_reply
 from tests.helpers.replies import as_rows, canonical, everything_people_write
@@ -200,6 +202,33 @@ def test_the_operations_page_compacts_the_tables(configured: SimulatorProcess, l
     configured.enqueue(APP, [a_reply("e")])
     assert job(*TO_FILES)[0] == 0
     assert sorted(lake.rows("replies", "reply_content")) == [(content,) for content in "abcde"]
+
+
+def test_forgotten_people_are_in_no_file(configured: SimulatorProcess, lake: Lake, job: Job) -> None:
+    """Their rows go, old files with them, and the erasure is noted; a replay does not bring them back."""
+    number = "+8613800138000"
+    theirs = [a_reply(content, PhoneNumber=number) for content in ("a", "b", 5)]
+    configured.enqueue(APP, [*theirs, a_reply("c")])
+    assert job(*TO_FILES)[0] == 0
+    done = sms_source.forget(number, "filesystem")
+    assert done.rows == {"rejected_records": 1, "replies": 2}
+    assert lake.rows("rejected_records", "record") == []
+    assert lake.rows("erasures", "replies", "rejected_records", "journal_records") == [(2, 1, 3)]
+    assert job(*TO_FILES, "--replay")[0] == 0
+    assert lake.rows("replies", "reply_content") == [("c",)]
+    files = list(lake.folder.rglob("*.parquet"))
+    assert files
+    assert not [file for file in files if number.encode() in file.read_bytes()]
+
+
+def test_old_rows_leave_the_tables(configured: SimulatorProcess, lake: Lake, job: Job) -> None:
+    """tables_retention_days holds for them, too; the ledger stays."""
+    configured.enqueue(APP, [a_reply("old")])
+    assert job(*TO_FILES)[0] == 0
+    time.sleep(0.05)
+    sms_source.load("filesystem", replay=True, tables_retention_days=0.01 / 86_400)
+    assert lake.rows("replies", "reply_content") == []
+    assert len(lake.rows("pulls", "pull_id")) == 1
 
 
 def test_kills_of_the_job_lose_and_double_nothing(lake: Lake) -> None:

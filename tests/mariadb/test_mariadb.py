@@ -77,16 +77,28 @@ def test_forgetting_one_person_leaves_the_others(
     assert mariadb.execute("select replies from sms.erasures") == [(1,)]
 
 
-def test_a_session_that_is_not_utf8mb4_is_refused_before_the_first_pull(
-    configured: SimulatorProcess, mariadb: MariaServer, job: Job, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("charset=latin1", "character_set_client is 'latin1'"),
+        ("sql_mode=NO_ENGINE_SUBSTITUTION", "sql_mode is 'NO_ENGINE_SUBSTITUTION'"),
+    ],
+)
+def test_a_session_that_can_not_keep_what_it_gets_is_refused_before_the_first_pull(
+    configured: SimulatorProcess,
+    mariadb: MariaServer,
+    job: Job,
+    monkeypatch: pytest.MonkeyPatch,
+    setting: str,
+    message: str,
 ) -> None:
-    """The first emoji would stop every later load."""
-    monkeypatch.setenv("DESTINATION__SQLALCHEMY__CREDENTIALS", f"{mariadb.url}?charset=latin1")
+    """The first emoji would stop every later load; a value that does not fit would be cut in silence."""
+    monkeypatch.setenv("DESTINATION__SQLALCHEMY__CREDENTIALS", f"{mariadb.url}?{setting}")
     configured.enqueue(APP, [a_reply("😀")])
     for arguments in (["--check"], []):
         status, _, err = job(*TO_MARIADB, *arguments)
         assert status == 2
-        assert "character_set_client is 'latin1'" in err
+        assert message in err
         assert "not-a-secret" not in err
     assert configured.stats().pulls == 0
 

@@ -4,7 +4,6 @@ import json
 import subprocess
 import sys
 import time
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -266,40 +265,6 @@ def test_retention_that_cannot_be_is_refused() -> None:
                 "credentials": {"secret_id": "a", "secret_key": "b"},
             }
         )
-
-
-def test_delta_tables_forget(
-    configured: SimulatorProcess, own_folders: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Rows go, old files with them; the erasure is noted in a table beside."""
-    pytest.importorskip("deltalake")
-    lake = own_folders / "lake"
-    monkeypatch.setenv("DESTINATION__FILESYSTEM__BUCKET_URL", lake.as_uri())
-    enqueue(configured, "1", "2")
-    configured.enqueue(APP, [a_reply(5, PhoneNumber=NUMBER)])
-    sms_source.load("filesystem")
-    done = sms_source.forget(NUMBER, "filesystem")
-    assert done.rows == {"rejected_records": 1, "replies": 2}
-    rows = _delta(lake, "replies")
-    assert [row["phone_number"] for row in rows] == [OTHER, OTHER]
-    assert _delta(lake, "rejected_records") == []
-    (erasure,) = _delta(lake, "erasures")
-    assert (erasure["replies"], erasure["rejected_records"], erasure["journal_records"]) == (2, 1, 3)
-    sms_source.load("filesystem", replay=True)
-    assert len(_delta(lake, "replies")) == 2
-    files = list(lake.rglob("*.parquet"))
-    assert files
-    assert not [file for file in files if NUMBER.encode() in file.read_bytes()]
-    time.sleep(0.05)
-    sms_source.load("filesystem", replay=True, tables_retention_days=0.01 / 86_400)
-    assert _delta(lake, "replies") == []
-
-
-def _delta(lake: Path, name: str) -> list[dict[str, Any]]:
-    from deltalake import DeltaTable
-
-    rows: list[dict[str, Any]] = DeltaTable(str(lake / "sms" / name)).to_pyarrow_table().to_pylist()
-    return rows
 
 
 def test_loads_go_on_after_an_erasure(configured: SimulatorProcess, loaded: Warehouse) -> None:
