@@ -50,7 +50,7 @@ PACKAGE_RECORDS = 100_000
 """Records after which a load package is closed, so that memory and disk stay flat and the first rows
 arrive while a long queue is still being drained."""
 
-PACKAGE_BYTES = 48 << 20
+PACKAGE_BYTES = 32 << 20
 """Bytes of answers after which a load package is closed."""
 
 BACKLOG_SECONDS = 15.0

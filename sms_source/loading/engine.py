@@ -24,7 +24,7 @@ from sms_source.loading.keeping import forget_credentials
 from sms_source.loading.lakehouse import configured_format
 from sms_source.loading.obstacles import refuse_what_is_in_the_way
 from sms_source.loading.resources import resources_of
-from sms_source.loading.target import kind_of, lift_memory_limit, limit_memory
+from sms_source.loading.target import double_memory_limit, kind_of, limit_memory
 from sms_source.loading.working_directory import SCHEMA, WorkingDirectory
 from sms_source.views import create_views
 
@@ -65,7 +65,7 @@ class Engine:
         self._target = target
         self._directory = directory
         directory.empty()
-        limit_memory(target, pipeline_name, dataset_name)
+        self._has_memory_limit = limit_memory(target, pipeline_name, dataset_name)
         self.pipeline = dlt.pipeline(
             pipeline_name,
             pipelines_dir=str(directory.pipelines_dir),
@@ -109,8 +109,8 @@ class Engine:
     def _load_again(self, error: PipelineStepFailed) -> LoadInfo:
         """Load again what a race with another job stopped, or the limit of memory. Raise any other error."""
         for _ in range(MOST_RACES):
-            if _is_for(error, _OUT_OF_MEMORY):
-                lift_memory_limit(self._target)
+            if self._has_memory_limit and _is_for(error, _OUT_OF_MEMORY):
+                double_memory_limit(self._target)
             elif not _is_for(error, _RACES):
                 break
             try:

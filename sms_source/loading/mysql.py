@@ -40,9 +40,9 @@ def refuse_other_settings(sql: Any) -> None:
     ((modes,),) = sql.execute_sql("select @@sql_mode")
     if not _STRICT.intersection(str(modes).upper().split(",")):
         raise ConfigurationError(
-            f"sql_mode is {modes!r} in MySQL's or MariaDB's session, so that a value that does not fit would be "
-            "cut and not refused; expected one with STRICT_TRANS_TABLES. Set it in the server, or in the URL "
-            "of the credentials (?sql_mode=STRICT_TRANS_TABLES)."
+            f"sql_mode is {modes!r} in MySQL's or MariaDB's session, so that it would cut a value that "
+            "does not fit, instead of refusing it; expected one with STRICT_TRANS_TABLES. Set it in the "
+            "server, or in the URL of the credentials (?sql_mode=STRICT_TRANS_TABLES)."
         )
     for name, expected in _EXPECTED.items():
         ((found,),) = sql.execute_sql(f"select @@{name}")
