@@ -22,7 +22,7 @@ def batches(pulls: Iterable[Pull]) -> Iterator[list[Pull]]:
         if not batch:
             deadline = time.monotonic() + settings.TABLE_SECONDS
         batch.append(pull)
-        records += len(pull.records)
+        records += 1 + len(pull.records)  # its row in the ledger, too
         size += len(pull.body)
         full = records >= settings.TABLE_RECORDS or size >= settings.TABLE_BYTES
         if full or time.monotonic() >= deadline:

@@ -94,7 +94,7 @@ class Extraction:
                 return  # the next package begins here
             self.included.append(item)
             for pull in self._journal.read(item):
-                records += max(len(pull.records), 1)
+                records += 1 + len(pull.records)
                 size += len(pull.body)
                 yield self._without_repeats(pull)
         for pull in self._drain.pulls() if self._drain else ():
