@@ -64,7 +64,7 @@ PROOFS = {
     "`duckdb`": Proof("1,000", "10,000", "1", "make crash"),
     "`ducklake`": Proof("68", "10,000", "2.6", "make test-ducklake"),
     "`filesystem` with `table_format='delta'`": Proof("100", "10,000", "0.9", "make test-lakehouse"),
-    "`filesystem` with `table_format='iceberg'`": Proof("100", "10,000", "20", "make test-lakehouse"),
+    "`filesystem` with `table_format='iceberg'`": Proof("100", "10,000", "6.4", "make test-lakehouse"),
     "`postgres`": Proof("150", "100,000", "0.95", "make test-postgres"),
     "`sqlalchemy`: MariaDB": Proof("80", "100,000", "2.1", "make test-mariadb"),
     "`sqlalchemy`: SQLite": Proof("150", "10,000", "1.6", "make test-crash"),
