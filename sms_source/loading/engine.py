@@ -19,12 +19,13 @@ from dlt.pipeline.exceptions import PipelineStepFailed
 
 from sms_source.loading import commits, lake_erasure, table_erasure
 from sms_source.loading.destinations import TABLES, for_pipeline
+from sms_source.loading.duckdb_memory import DuckDbMemory
 from sms_source.loading.extraction import Extraction
 from sms_source.loading.keeping import forget_credentials
 from sms_source.loading.lakehouse import configured_format
 from sms_source.loading.obstacles import refuse_what_is_in_the_way
 from sms_source.loading.resources import resources_of
-from sms_source.loading.target import double_memory_limit, kind_of, limit_memory
+from sms_source.loading.target import kind_of
 from sms_source.loading.working_directory import SCHEMA, WorkingDirectory
 from sms_source.views import create_views
 
@@ -65,7 +66,7 @@ class Engine:
         self._target = target
         self._directory = directory
         directory.empty()
-        self._has_memory_limit = limit_memory(target, pipeline_name, dataset_name)
+        self._memory = DuckDbMemory(target, pipeline_name, dataset_name)
         self.pipeline = dlt.pipeline(
             pipeline_name,
             pipelines_dir=str(directory.pipelines_dir),
@@ -99,19 +100,19 @@ class Engine:
         return info.loads_ids[-1] if info.loads_ids else None
 
     def _run(self, source: DltSource) -> LoadInfo:
-        try:
-            info = self.pipeline.run(source)
-        except PipelineStepFailed as error:
-            info = self._load_again(error)
+        with self._memory:
+            try:
+                info = self.pipeline.run(source)
+            except PipelineStepFailed as error:
+                info = self._load_again(error)
         info.raise_on_failed_jobs()
         return info
 
     def _load_again(self, error: PipelineStepFailed) -> LoadInfo:
-        """Load again what a race with another job stopped, or the limit of memory. Raise any other error."""
+        """Load again what a race with another job stopped, or too little memory. Raise any other error."""
         for _ in range(MOST_RACES):
-            if self._has_memory_limit and _is_for(error, _OUT_OF_MEMORY):
-                double_memory_limit(self._target)
-            elif not _is_for(error, _RACES):
+            has_more_memory = _is_for(error, _OUT_OF_MEMORY) and self._memory.double()
+            if not (has_more_memory or _is_for(error, _RACES)):
                 break
             try:
                 return self.pipeline.load()

@@ -26,10 +26,6 @@ without its rows. PostgreSQL gets it as one message, and may commit it after the
 merge of the next run: each row would be there twice.
 """
 
-DUCKDB_SETTINGS = {"threads": 1, "memory_limit": "144MB"}
-"""Of the connections that load. One thread: a package takes no longer than with two (measured), and half the
-memory. That is enough for any package; a checkpoint of long texts failed with 112 MB (measured)."""
-
 _OUT_OF_TRANSACTIONS = ("synapse",)
 """Kinds of destinations whose merge dlt never makes in a transaction, whatever they are said to support."""
 
@@ -69,32 +65,6 @@ def target_of(destination: str | AnyDestination, journal_id: str) -> AnyDestinat
     return target
 
 
-def limit_memory(target: AnyDestination, pipeline_name: str, dataset_name: str) -> bool:
-    """Have DuckDB load in little memory, whatever it loads and however large its file is.
-
-    By itself it takes up to four fifths of the machine's: 5 GB, when it wrote 300,000 long texts anew
-    (measured). What does not fit goes to a disk. Settings of the user's configuration win.
-
-    Returns:
-        Whether there is a limit, and it is not the user's.
-    """
-    if kind_of(target) != "duckdb":
-        return False
-    credentials = _resolved(target, pipeline_name, dataset_name).credentials
-    if credentials.external_conn():
-        return False
-    own = credentials.global_config or {}
-    credentials.global_config = {**DUCKDB_SETTINGS, **own}
-    target.config_params["credentials"] = credentials
-    return "memory_limit" not in own
-
-
-def double_memory_limit(target: AnyDestination) -> None:
-    """Have DuckDB take twice as much memory in the loads that follow, once `limit_memory` has set a limit."""
-    settings: dict[str, str] = target.config_params["credentials"].global_config
-    settings["memory_limit"] = f"{2 * int(settings['memory_limit'].removesuffix('MB'))}MB"
-
-
 def have_one_transaction(target: AnyDestination) -> None:
     """Have dlt merge in one transaction where the destination can, in the loads that follow."""
     if kind_of(target) in ONE_TRANSACTION:
@@ -122,7 +92,7 @@ def database_of(target: AnyDestination, pipeline_name: str, dataset_name: str) -
     if kind_of(target) != "duckdb":
         return ""
     try:
-        database = str(_resolved(target, pipeline_name, dataset_name).credentials.database)
+        database = str(resolved(target, pipeline_name, dataset_name).credentials.database)
     except InvalidInMemoryDuckdbCredentials:
         database = ":memory:"
     if database in (":memory:", ":pipeline:"):
@@ -133,7 +103,7 @@ def database_of(target: AnyDestination, pipeline_name: str, dataset_name: str) -
     return database if database == ":external:" or "://" in database else str(Path(database).absolute())
 
 
-def _resolved(target: AnyDestination, pipeline_name: str, dataset_name: str) -> Any:
+def resolved(target: AnyDestination, pipeline_name: str, dataset_name: str) -> Any:
     """Return the configuration that a pipeline of dlt's would have of a destination."""
     configuration: Any = target.spec()
     configuration.pipeline_name = pipeline_name
