@@ -9,6 +9,7 @@ SURVEYS = 8
 """Campaigns whose answers are shown."""
 ANSWERS = 8
 """Answers of a campaign that are shown."""
+_CAMPAIGN = ("sms_sdk_app_id", "sign_name", "extend_code")
 
 
 def read_campaigns(warehouse: Warehouse, period: Period) -> Listed:
@@ -24,13 +25,15 @@ def read_campaigns(warehouse: Warehouse, period: Period) -> Listed:
 
 def read_answers(warehouse: Warehouse, campaigns: Listed) -> list[tuple[Row, list[Row]]]:
     """Return what people answered in the campaigns that are shown, the most frequent answer first."""
+    answers, values = _answers_to(campaigns, warehouse)
     rows = warehouse.rows(
-        "select * from ("
+        "select * from ("  # noqa: S608 - our own names
         "select *, row_number() over (partition by sms_sdk_app_id, sign_name, extend_code "
         "order by people desc, keyword) as place, "
         "count(*) over (partition by sms_sdk_app_id, sign_name, extend_code) as kinds, "
         "cast(sum(people) over (partition by sms_sdk_app_id, sign_name, extend_code) as bigint) as voters "
-        "from {answers}) as ranked where place <= %s order by place",
+        f"from {answers} as answers) as ranked where place <= %s order by place",
+        *values,
         ANSWERS,
     )
     by_campaign: dict[tuple[object, ...], list[Row]] = {}
@@ -40,8 +43,22 @@ def read_answers(warehouse: Warehouse, campaigns: Listed) -> list[tuple[Row, lis
     return sorted(answered, key=lambda pair: -pair[1][0]["voters"])[:SURVEYS]
 
 
+def _answers_to(campaigns: Listed, warehouse: Warehouse) -> tuple[str, list[str]]:
+    """Return the view, as SQL names it, or its query if that can ask less, with the values of its places.
+
+    Asked of these campaigns alone, or of one more that differs in null for an empty text.
+    """
+    if not campaigns.rows or not warehouse.has_view_as_here("answers"):
+        return "{answers}", []
+    campaign = ", ".join(f"coalesce({name}, '')" for name in _CAMPAIGN)
+    places = ", ".join(["(%s, %s, %s)"] * len(campaigns.rows))
+    replies = f"select * from {warehouse.qualified('unique_replies')} where ({campaign}) in (values {places})"  # noqa: S608
+    values = [str(part or "") for row in campaigns.rows for part in _campaign(row)]
+    return warehouse.query_of("answers", unique_replies=f"({replies})"), values
+
+
 def _campaign(row: Row) -> tuple[object, ...]:
-    return row["sms_sdk_app_id"], row["sign_name"], row["extend_code"]
+    return tuple(row[name] for name in _CAMPAIGN)
 
 
 def read_texts(warehouse: Warehouse, period: Period) -> list[Row]:
