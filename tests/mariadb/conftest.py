@@ -33,7 +33,9 @@ class MariaServer:
         self._folder = Path(tempfile.mkdtemp(prefix="mariadb-"))
         user = "mysql" if os.geteuid() == 0 else getpass.getuser()
         shutil.chown(self._folder, user)
+        # A server that starts takes away what looks like temporary tables in its folder for them.
         common = ["--no-defaults", f"--user={user}", f"--datadir={self._folder / 'data'}"]
+        common.append(f"--tmpdir={self._folder}")
         subprocess.run(
             ["mariadb-install-db", *common, "--auth-root-authentication-method=normal", "--skip-test-db"],
             check=True,
