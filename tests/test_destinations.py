@@ -118,6 +118,15 @@ def test_delta_tables_need_deltalake(monkeypatch: pytest.MonkeyPatch) -> None:
         decide(dlt.destinations.filesystem("lake"), "delta")
 
 
+def test_iceberg_tables_without_a_lasting_catalog_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The reason is what a kill does to them, and Delta tables are a way out."""
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: name)
+    monkeypatch.setattr(destinations, "has_lasting_catalog", lambda: False)
+    with pytest.raises(ConfigurationError, match="no later run can open") as caught:
+        decide(dlt.destinations.filesystem("lake"), "iceberg")
+    assert "table_format='delta'" in str(caught.value)
+
+
 def test_iceberg_tables_need_pyiceberg(monkeypatch: pytest.MonkeyPatch) -> None:
     """With it, the catalog is looked at: make test-lakehouse has those that last and those that do not."""
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)

@@ -152,6 +152,8 @@ class Warehouse:
 
 
 class _Names(dict[str, str]):
+    """Relations by their names in SQL: quoted, and with the dataset, until they are set."""
+
     def __init__(self, qualified: Callable[[str], str]) -> None:
         self._qualified = qualified
 

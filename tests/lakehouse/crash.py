@@ -15,6 +15,9 @@ from deltalake import DeltaTable
 from tests.crash.harness import Harness, Options, Report
 from tests.crash.truth import Tables
 
+CATALOG = "ICEBERG_CATALOG__ICEBERG_CATALOG_CONFIG"
+"""dlt's name of the catalog in the environment."""
+
 
 class DeltaHarness(Harness):
     """Reads the tables as deltalake does; DuckDB would need an extension for it."""
@@ -37,7 +40,9 @@ class IcebergHarness(Harness):
         return Tables(*(table.to_pylist() for table in tables))
 
 
-CATALOG = "ICEBERG_CATALOG__ICEBERG_CATALOG_CONFIG"
+def catalog_beside(folder: Path) -> dict[str, str]:
+    """Return the configuration of a catalog in SQLite for the tables in a folder."""
+    return {"type": "sql", "uri": f"sqlite:///{folder}.db", "warehouse": folder.as_uri()}
 
 
 def run(kills: int, seed: int, catalog: dict[str, Any] | None = None) -> Report:
@@ -49,11 +54,11 @@ def run(kills: int, seed: int, catalog: dict[str, Any] | None = None) -> Report:
 
 
 if __name__ == "__main__":
-    with tempfile.TemporaryDirectory() as lake:
-        os.environ["DESTINATION__FILESYSTEM__BUCKET_URL"] = f"{lake}/lake"
-        catalog = None
-        if "iceberg" in sys.argv:
-            catalog = {"type": "sql", "uri": f"sqlite:///{lake}/lake.db", "warehouse": f"file://{lake}/lake"}
+    with tempfile.TemporaryDirectory() as name:
+        lake = Path(name, "lake")
+        os.environ["DESTINATION__FILESYSTEM__BUCKET_URL"] = str(lake)
+        catalog = catalog_beside(lake) if "iceberg" in sys.argv else None
+        if catalog:
             os.environ[CATALOG] = json.dumps(catalog)
         report = run(int(sys.argv[1]), 1, catalog)
     print(report)

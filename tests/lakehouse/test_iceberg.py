@@ -16,10 +16,9 @@ from sms_source import forget, load, sms_source
 from sms_source.simulator import SimulatorProcess
 from tests.conftest import APP, Job, Rows, a_reply
 from tests.helpers.replies import as_rows, canonical, everything_people_write
+from tests.lakehouse.crash import CATALOG, catalog_beside
 from tests.lakehouse.crash import run as run_crash_harness
 from tests.lakehouse.test_lakehouse import FIELDS, TO_FILES
-
-CATALOG = "ICEBERG_CATALOG__ICEBERG_CATALOG_CONFIG"
 
 
 class Iceberg:
@@ -27,7 +26,7 @@ class Iceberg:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.catalog = {"type": "sql", "uri": f"sqlite:///{folder}.db", "warehouse": folder.as_uri()}
+        self.catalog = catalog_beside(folder)
 
     def table(self, name: str) -> Any:
         """Return the newest version of a table, as the catalog names it."""

@@ -212,6 +212,7 @@ def test_forgotten_people_are_in_no_file(configured: SimulatorProcess, lake: Lak
     assert job(*TO_FILES)[0] == 0
     done = sms_source.forget(number, "filesystem")
     assert done.rows == {"rejected_records": 1, "replies": 2}
+    assert lake.rows("replies", "reply_content") == [("c",)]
     assert lake.rows("rejected_records", "record") == []
     assert lake.rows("erasures", "replies", "rejected_records", "journal_records") == [(2, 1, 3)]
     assert job(*TO_FILES, "--replay")[0] == 0
