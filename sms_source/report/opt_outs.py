@@ -35,10 +35,9 @@ class OptOuts:
 _OPT_OUTS = """
 with opt_outs as materialized (
   select
-    sms_sdk_app_id, sign_name, phone_number, country_code, opted_out_at, reply_content, rule, honour_by,
-    blocked_by_tencent as blocked, honour_by > %s as ahead,
-    cast(opted_out_at at time zone %s as date) as day, cast(null as bigint) as people
-  from {opt_outs}
+    kept.*, honour_by > %s as ahead, cast(opted_out_at at time zone %s as date) as day,
+    cast(null as bigint) as people
+  from {kept} as kept
 )
 (select * from opt_outs where not ahead and not blocked
 order by honour_by, phone_number, sign_name, sms_sdk_app_id limit %s)
@@ -52,9 +51,19 @@ from opt_outs group by blocked, ahead, day
 """In one pass, as the view is a costly one: the people who are listed, then how many there are a day."""
 
 
-def read_opt_outs(warehouse: Warehouse, period: Period) -> OptOuts:
-    """Return what `opt_outs` says, and what is still to honour of it."""
-    rows = warehouse.rows(_OPT_OUTS, period.now, str(period.zone), PEOPLE, PEOPLE)
+def keep_opt_outs(warehouse: Warehouse) -> str:
+    """Ask `opt_outs` once for all that the page says of them; returns the relation, as SQL names it."""
+    return warehouse.keep(
+        "kept_opt_outs",
+        "select sms_sdk_app_id, sign_name, phone_number, country_code, opted_out_at, reply_content, rule, "
+        "honour_by, blocked_by_tencent as blocked from {opt_outs}",
+    )
+
+
+def read_opt_outs(warehouse: Warehouse, period: Period, kept: str) -> OptOuts:
+    """Return what `keep_opt_outs` found, and what is still to honour of it."""
+    query = _OPT_OUTS.replace("{kept}", kept)
+    rows = warehouse.rows(query, period.now, str(period.zone), PEOPLE, PEOPLE)
     people = sorted((row for row in rows if row["people"] is None), key=lambda row: row["honour_by"])
     groups = [row for row in rows if row["people"] is not None]
     ahead = [row for row in groups if row["ahead"] and not row["blocked"]]
@@ -78,12 +87,13 @@ def read_opt_outs(warehouse: Warehouse, period: Period) -> OptOuts:
     )
 
 
-def read_possible_opt_outs(warehouse: Warehouse, period: Period) -> Listed:
+def read_possible_opt_outs(warehouse: Warehouse, period: Period, kept: str) -> Listed:
     """Return the newest replies of the period that read like an opt-out and are none by their keyword."""
+    possible = _possible_opt_outs(warehouse, period, kept)
     return Listed.of(
         warehouse.rows(
             "select possible.*, reply.country_code from ("  # noqa: S608 - our own names
-            f"select *, count(*) over () as total from {_possible_opt_outs(warehouse, period)} as possible "
+            f"select *, count(*) over () as total from {possible} as possible "
             "where reply_time >= %s and reply_time < %s "
             "order by reply_time desc, reply_id limit %s) as possible "
             "left join {unique_replies} as reply on reply.reply_id = possible.reply_id "
@@ -94,25 +104,14 @@ def read_possible_opt_outs(warehouse: Warehouse, period: Period) -> Listed:
     )
 
 
-def _possible_opt_outs(warehouse: Warehouse, period: Period) -> str:
-    """Return the view, as SQL names it, or its query if that can ask less.
-
-    Asked of the period alone, it finds few texts; `opt_outs`, which costs most, then of who wrote them.
-    """
-    if not all(map(warehouse.has_view_as_here, ("opt_outs", "possible_opt_outs"))):
+def _possible_opt_outs(warehouse: Warehouse, period: Period, kept: str) -> str:
+    """Return the view, as SQL names it, or its query if that can ask less: of the period, and of `kept`."""
+    if not warehouse.has_view_as_here("possible_opt_outs"):
         return "{possible_opt_outs}"
-
     begin, _ = period.bounds
     replies = f"select * from {warehouse.qualified('unique_replies')}"  # noqa: S608 - our own names
-    found = warehouse.query_of(
-        "possible_opt_outs",
-        unique_replies=f"({replies} where reply_time >= timestamptz '{begin}')",
-        opt_outs=f"(select * from {warehouse.qualified('opt_outs')} where false)",  # noqa: S608
-    )
-    warehouse.execute(f"create or replace temporary table found as {found}")
-    theirs = f"({replies} where phone_number in (select phone_number from temp.found))"  # noqa: S608
     return warehouse.query_of(
         "possible_opt_outs",
-        unique_replies=f"({replies} where reply_id in (select reply_id from temp.found))",  # noqa: S608
-        opt_outs=warehouse.query_of("opt_outs", unique_replies=theirs),
+        unique_replies=f"({replies} where reply_time >= timestamptz '{begin}')",
+        opt_outs=kept,
     )

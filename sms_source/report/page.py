@@ -12,7 +12,7 @@ from sms_source.report.campaigns import read_answers, read_campaigns, read_texts
 from sms_source.report.care import InDoubt, Late, read_in_doubt, read_late, read_rejected
 from sms_source.report.figures import Hours, Listed, Period, Replies, read_hours, read_replies
 from sms_source.report.language import Language
-from sms_source.report.opt_outs import OptOuts, read_opt_outs, read_possible_opt_outs
+from sms_source.report.opt_outs import OptOuts, keep_opt_outs, read_opt_outs, read_possible_opt_outs
 from sms_source.report.people import mask, show
 from sms_source.report.receipts import BUCKETS, Deliveries, Responses, read_deliveries, read_responses
 from sms_source.report.warehouse import Row, Warehouse
@@ -64,18 +64,19 @@ def read(warehouse: Warehouse, period: Period) -> Page:
         return not warehouse.lacks(*names)
 
     campaigns = read_campaigns(warehouse, period) if has("campaigns") else None
+    opt_outs = keep_opt_outs(warehouse) if has("opt_outs") else "{opt_outs}"
     has_replies, has_receipts = has("unique_replies"), has("receipts")
     needed = ["pulls_in_doubt", "rejected_records"]
     needed += [*(OF_REPLIES if has_replies else ()), *(OF_RECEIPTS if has_receipts else ())]
     needed += OF_BOTH if has_replies and has_receipts else ()
     return Page(
         replies=read_replies(warehouse, period) if has_replies else None,
-        opt_outs=read_opt_outs(warehouse, period) if has("opt_outs") else None,
+        opt_outs=read_opt_outs(warehouse, period, opt_outs) if has("opt_outs") else None,
         hours=read_hours(warehouse) if has("reply_hours") else None,
         campaigns=campaigns,
         answers=read_answers(warehouse, campaigns) if campaigns and has("answers") else None,
         texts=read_texts(warehouse, period) if has_replies else [],
-        possible=read_possible_opt_outs(warehouse, period) if has("possible_opt_outs") else None,
+        possible=read_possible_opt_outs(warehouse, period, opt_outs) if has("possible_opt_outs") else None,
         deliveries=read_deliveries(warehouse, period) if has("deliveries") else None,
         responses=read_responses(warehouse, period) if has(*OF_BOTH) else None,
         in_doubt=read_in_doubt(warehouse) if has("pulls_in_doubt") else None,

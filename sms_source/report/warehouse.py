@@ -107,6 +107,22 @@ class Warehouse:
         """Do something that is about this connection alone, such as make a temporary table."""
         self._with_enough_memory(lambda: self._client.execute_sql(sql))
 
+    def keep(self, name: str, query: str) -> str:
+        """Ask a query once for several others; returns its rows, as SQL names them.
+
+        In DuckDB they are a temporary table. Elsewhere they are the query itself, in parentheses.
+
+        Args:
+            name: of the table.
+            query: without a `%s`.
+        """
+        if self._client.capabilities.sqlglot_dialect != "duckdb":
+            return f"({query})"
+        self.execute(
+            f"create or replace temporary table {name} as {query.format_map(_Names(self.qualified))}"
+        )
+        return f"temp.{name}"
+
     def _with_enough_memory(self, ask: Callable[[], T]) -> T:
         """Return the answer of the database; if `MEMORY` is too little for it, with as much as there is."""
         try:
