@@ -27,7 +27,7 @@ from sms_source.feeds import FEEDS, REPLIES
 SECTIONS = ("sources", "sms_source")
 
 _APP_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
-_TOKEN = re.compile(rf"[A-Za-z0-9._~-]{{{settings.LEAST_KEY_CHARACTERS},256}}")
+_TOKEN = re.compile(rf"[A-Za-z0-9._~-]{{{settings.MIN_KEY_CHARACTERS},256}}")
 _REGION = re.compile(r"[a-z0-9-]{1,64}")
 
 
@@ -35,19 +35,19 @@ class Bounds(NamedTuple):
     """From where to where a number may be, both included."""
 
     kind: type[int] | type[float]
-    least: float
-    most: float
+    minimum: float
+    maximum: float
     unit: str = ""
 
     def __str__(self) -> str:
         """Return what is expected."""
         number = "a whole number" if self.kind is int else "a number"
-        return f"{number} from {self.least:g} to {self.most:g}{self.unit and f' {self.unit}'}"
+        return f"{number} from {self.minimum:g} to {self.maximum:g}{self.unit and f' {self.unit}'}"
 
     def hold(self, value: Any) -> bool:
         """Whether `value` is such a number; a boolean is none, and neither is infinity or NaN."""
         is_number = isinstance(value, (int, self.kind)) and not isinstance(value, bool)
-        return is_number and self.least <= value <= self.most
+        return is_number and self.minimum <= value <= self.maximum
 
 
 BOUNDS = {
@@ -105,9 +105,9 @@ class SmsSourceConfiguration(BaseConfiguration):
         self.journal_url = _absolute(self.journal_url)
         days, key = self.tables_retention_days, self.pseudonym_key
         _expect("tables_retention_days", days, "more than 0", days is None or 0 < days <= 36_500)
-        if key is not None and len(key) < settings.LEAST_KEY_CHARACTERS:
+        if key is not None and len(key) < settings.MIN_KEY_CHARACTERS:
             raise ConfigurationError(
-                f"pseudonym_key has {len(key)} characters; expected at least {settings.LEAST_KEY_CHARACTERS} "
+                f"pseudonym_key has {len(key)} characters; expected at least {settings.MIN_KEY_CHARACTERS} "
                 "random ones, such as `openssl rand -base64 32` prints."
             )
         _expect(
@@ -179,7 +179,7 @@ def _check_token(token: str | None) -> None:
     """Refuse a token that could be guessed, or that a URL can't hold as it is; never shows it."""
     if token is not None and not _TOKEN.fullmatch(token):
         raise ConfigurationError(
-            f"callback_token has {len(token)} characters; expected {settings.LEAST_KEY_CHARACTERS} to 256 "
+            f"callback_token has {len(token)} characters; expected {settings.MIN_KEY_CHARACTERS} to 256 "
             "random letters, digits and - . _ ~ (a URL holds no other as it is), such as "
             "`openssl rand -hex 24` prints."
         )

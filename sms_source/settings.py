@@ -36,7 +36,7 @@ are 600 kB."""
 JOURNAL_URL = "sms_journal"
 JOURNAL_RETENTION_DAYS = 7.0
 
-LEAST_KEY_CHARACTERS = 16
+MIN_KEY_CHARACTERS = 16
 """Of `pseudonym_key` and `callback_token`: a shorter one could be guessed."""
 
 JOURNAL_WAIT_SECONDS = 10.0

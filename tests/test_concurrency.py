@@ -37,7 +37,7 @@ def test_pulling_leaves_the_interpreter_to_others() -> None:
 
 
 def test_a_server_whose_latency_changes_gets_more_or_fewer_at_once() -> None:
-    """What was right for a server that is near is not for ever."""
+    """What was right for a server that is near is not right for one that is far."""
     concurrency = Concurrency(16)
     for latency, limit in ((0.0, 1), (0.2, 16), (0.0, 1)):
         assert limit_after(concurrency, latency) == limit

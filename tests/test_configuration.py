@@ -67,8 +67,8 @@ def test_a_number_that_is_none_or_out_of_bounds_is_refused_in_the_environment(
 @pytest.mark.parametrize("option", BOUNDS)
 def test_the_bounds_themselves_are_allowed(option: str) -> None:
     """Both ends, and the default between them."""
-    kind, least, most, _ = BOUNDS[option]
-    for value in (least, most):
+    kind, minimum, maximum, _ = BOUNDS[option]
+    for value in (minimum, maximum):
         assert getattr(resolve(**{option: kind(value)}), option) == value
     assert BOUNDS[option].hold(getattr(resolve(), option))
 

@@ -96,7 +96,7 @@ def test_an_answer_that_never_ends_is_in_doubt_at_the_deadline(
     ],
 )
 def test_an_answer_that_drips_is_in_doubt_at_the_deadline(first: bytes) -> None:
-    """A byte now and then is no progress; what came of a body is kept."""
+    """A byte now and then is no progress; what arrived of a body is kept."""
 
     def serve(connection: socket.socket, over: threading.Event) -> None:
         read_request(connection)

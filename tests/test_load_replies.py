@@ -197,7 +197,7 @@ def test_a_database_that_another_process_holds_is_named_and_nothing_is_lost(
 def test_a_table_that_can_not_take_the_rows_loses_nothing(
     configured: SimulatorProcess, warehouse: Warehouse, job: Job
 ) -> None:
-    """A load job that fails for good aborts its package; once the table is mended, the journal has all."""
+    """A load job that fails for good aborts its package; once the table is repaired, the journal has all."""
     assert job()[0] == 0
     with duckdb.connect(str(warehouse.database)) as connection:
         connection.execute("alter table sms.replies alter column reply_content type integer using 0")
@@ -337,7 +337,7 @@ def test_no_secret_is_written_anywhere(
 def test_no_copy_of_the_replies_stays_behind_but_the_journal(
     configured: SimulatorProcess, warehouse: Warehouse, job: Job, tmp_path: Path
 ) -> None:
-    """dlt keeps every loaded file for ever unless told otherwise."""
+    """dlt keeps every loaded file unless told otherwise."""
     for content in "ab":
         configured.enqueue(APP, [a_reply(content)])
         assert job()[0] == 0

@@ -28,7 +28,7 @@ from tests.model.stand_ins import in_place
 KINDS = [FOLDER, STORE]
 
 IS_THOROUGH = bool(settings.default and settings.default.max_examples > 1_000)
-MOST_AGAIN = None if IS_THOROUGH else 1
+MAX_AGAIN = None if IS_THOROUGH else 1
 """Crashes of each recovery that are examined: all of them take some minutes."""
 
 HISTORIES: dict[str, list[Step]] = {
@@ -65,7 +65,7 @@ def model() -> Iterator[None]:
 @pytest.mark.parametrize("name", HISTORIES)
 def test_every_crash_of_a_small_history_is_made_whole(name: str, kind: str) -> None:
     """At each step, with each combination of what was not flushed, and again in the recovery."""
-    explorer = Explorer(kind, most_again=MOST_AGAIN)
+    explorer = Explorer(kind, max_again=MAX_AGAIN)
     explorer.explore(HISTORIES[name])
     assert explorer.distinct > 10
 
@@ -74,7 +74,7 @@ def test_every_crash_of_a_small_history_is_made_whole(name: str, kind: str) -> N
 @pytest.mark.parametrize("name", ["a full drain, and the next one ahead", "two pulls in flight"])
 def test_every_crash_without_a_retention_is_made_whole(name: str, kind: str) -> None:
     """Nothing is archived then: what is loaded goes."""
-    explorer = Explorer(kind, retention=0, most_again=MOST_AGAIN)
+    explorer = Explorer(kind, retention=0, max_again=MAX_AGAIN)
     explorer.explore(HISTORIES[name])
     assert explorer.distinct > 10
 
@@ -85,7 +85,7 @@ def test_every_call_of_the_storage_may_fail(kind: str, spill_refuses: bool) -> N
     """A full disk, a store that is away: once at each call, with the spill at hand and without."""
     for call in range(1, 40):
         plan = Plan(drain_pulls=2, refuses=frozenset({call}), spill_refuses=spill_refuses)
-        Explorer(kind, most=MOST_AGAIN).explore([Arrive(6), Run(plan)])
+        Explorer(kind, max_images=MAX_AGAIN).explore([Arrive(6), Run(plan)])
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -125,7 +125,7 @@ def test_crashes_of_long_histories_are_made_whole(
     steps: list[Step] = [*history]
     if kind == STORE:
         steps += [Run(Plan(late=call)) for call in late]
-    explorer = Explorer(kind, most=6, most_again=2, seed=seed)
+    explorer = Explorer(kind, max_images=6, max_again=2, seed=seed)
     explorer.explore(steps)
     note(f"{explorer.images} images, {explorer.distinct} of them distinct")
 

@@ -51,17 +51,17 @@ def test_an_empty_answer_ends_the_queue(state: QueueState) -> None:
 
 
 @pytest.mark.parametrize(
-    ("code", "most"), [("RequestLimitExceeded", MAX_NOT_EXECUTED), ("Client.TruncatedBody", MAX_IN_DOUBT)]
+    ("code", "maximum"), [("RequestLimitExceeded", MAX_NOT_EXECUTED), ("Client.TruncatedBody", MAX_IN_DOUBT)]
 )
-def test_failures_in_a_row_end_the_queue(state: QueueState, code: str, most: int) -> None:
+def test_failures_in_a_row_end_the_queue(state: QueueState, code: str, maximum: int) -> None:
     """The first ones wait; an answer between them begins the count anew."""
     for _ in range(2):
-        for _ in range(most - 1):
+        for _ in range(maximum - 1):
             assert not fail(state, code)
         assert state.resume_at > SOON
         state.pull_begins()
         state.answered(1)
-    for _ in range(most - 1):
+    for _ in range(maximum - 1):
         assert not fail(state, code)
     assert fail(state, code)
     assert state.done

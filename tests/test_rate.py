@@ -23,7 +23,7 @@ class Clock:
 
 @given(st.integers(1, 20), st.lists(st.tuples(st.floats(0, 0.5), st.floats(0, 0.2)), max_size=200))
 def test_no_second_sees_more_than_the_rate(per_second: int, pauses: list[tuple[float, float]]) -> None:
-    """Whenever requests are asked for, and however long each takes from its leave to the wire."""
+    """Whenever requests are asked for, and however long each takes from its permit to the wire."""
     clock = Clock()
     limiter = RateLimiter(per_second, clock=clock.read, sleep=clock.sleep)
     sent = []
@@ -36,7 +36,7 @@ def test_no_second_sees_more_than_the_rate(per_second: int, pauses: list[tuple[f
     assert all(later - earlier > 1 for earlier, later in zip(sent, sent[per_second:], strict=False))
 
 
-def test_a_leave_that_is_not_used_yet_is_given_to_nobody_else() -> None:
+def test_a_permit_that_is_not_used_yet_is_given_to_nobody_else() -> None:
     """A slow disk holds requests back, which then go out at once: no more than the rate, even so."""
     clock = Clock()
     limiter = RateLimiter(3, clock=clock.read, sleep=clock.sleep)
@@ -61,7 +61,7 @@ def test_the_rate_is_used() -> None:
 
 
 def test_whoever_waits_is_let_go_when_it_is_over() -> None:
-    """A stop does not wait for leave to send a request that nobody wants any more."""
+    """A stop does not wait for a permit to send a request that nobody wants any more."""
     clock = Clock()
     limiter = RateLimiter(1, clock=clock.read, sleep=clock.sleep)
     assert limiter.acquire(lambda: False)

@@ -353,7 +353,7 @@ def test_one_refused_application_does_not_stop_the_other(
 def test_a_pull_in_doubt_is_a_row_of_the_ledger_and_the_drain_goes_on(
     configured: SimulatorProcess, warehouse: Warehouse
 ) -> None:
-    """Its time and its bound can be known of it; what came of its answer whole is loaded."""
+    """Its time and its bound can be known of it; what arrived whole of its answer is loaded."""
     configured.enqueue(APP, [a_reply() for _ in range(250)])
     configured.fail_next("truncate", after=1)
     report = warehouse.run(pull_workers=1)

@@ -106,7 +106,7 @@ def load_replies_dag() -> None:
         except Exception as error:  # whatever it is, the task fails with one clear message
             logger.debug("The task failed.", exc_info=True)
             message, status = explain(error, whereabouts=getattr(error, "whereabouts", ""))
-        # A retry does not mend a configuration; anything else may have passed by then.
+        # A retry does not correct a configuration; anything else may have passed by then.
         raise AirflowFailException(message) if status == WRONG_CONFIGURATION else AirflowException(message)
 
     load_replies()

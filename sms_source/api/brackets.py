@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 from contextlib import suppress
 
-# A string that never ends is a token too: to look for its end anew from each quote in it takes for ever.
+# A string that never ends is a token too: a search for its end from each quote in it takes quadratic time.
 _TOKEN = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"?|[\[\]{},:]', re.DOTALL)
 _SPACE = " \t\r\n"
 

@@ -7,7 +7,7 @@ The state of a pull is the end of its file's name:
     .intent      the request may have gone out. Room is reserved for the answer; the name says all that the
                  ledger needs if the process dies now
     .answer      an envelope of one JSON line, then the answer's body, byte for byte
-    .in_doubt    the envelope, then what came of a body: the outcome is unknown
+    .in_doubt    the envelope, then what arrived of a body: the outcome is unknown
     .callback    the envelope, then a body that Tencent Cloud has pushed, or an array of several that arrived
                  together; the ids of its records are computed from it
     .lookup      the envelope, then the records that a look-up added, as an answer has them
@@ -41,7 +41,7 @@ MARKER = {"ErasedBySmsSource": True}
 _RANK = {"answer": 2, "callback": 2, "lookup": 2, "intent": 1, "in_doubt": 0}
 """Of files of one pull the highest counts. An intent may hold an answer whole, a note of doubt never does."""
 
-LEAST_FIRST: tuple[State, ...] = ("intent", "in_doubt", "answer", "callback", "lookup")
+REMOVAL_ORDER: tuple[State, ...] = ("intent", "in_doubt", "answer", "callback", "lookup")
 """The order in which files of loaded pulls are removed: a kill leaves those that say more."""
 
 _TIME = "%Y%m%dT%H%M%S%fZ"

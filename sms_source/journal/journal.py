@@ -209,7 +209,7 @@ class Journal:
         for drain_id, files in drains.items():
             names = list(chain.from_iterable(files.values()))
             # An intent that outlived its answer, or the note beside it, would be a pull that nobody knows of.
-            for state in file_format.LEAST_FIRST:
+            for state in file_format.REMOVAL_ORDER:
                 own = [name for name in names if file_format.state_of(name) == state]
                 self.storage.remove([f"{FOLDER}/{drain_id}/{name}" for name in own])
             self.storage.remove_folder(f"{FOLDER}/{drain_id}", only_empty=True)

@@ -94,7 +94,7 @@ class Lease:
             found = self._cell.read()
             is_dead = found == seen and asked - seen_at >= LEASE_SECONDS
             if found is None or is_dead or _read(found)["released"]:
-                if self._write(found.tag if found else None) and self._has_settled():
+                if self._write(found.tag if found else None) and self._is_confirmed():
                     break
             elif found != seen:
                 is_alive = seen is not None
@@ -169,7 +169,7 @@ class Lease:
         self._valid_from = begun
         return True
 
-    def _has_settled(self) -> bool:
+    def _is_confirmed(self) -> bool:
         """Return whether the lease that was just taken stays, where another's write may replace it."""
         if self._cell.is_atomic:
             return True

@@ -53,7 +53,7 @@ class Pull:
     def doubted(
         self, error: str, request_id: str | None = None, body: bytes = b"", records: Sequence[Any] = ()
     ) -> "Pull":
-        """Return the pull with the reason why its outcome is unknown, and what came of an answer."""
+        """Return the pull with the reason why its outcome is unknown, and what arrived of an answer."""
         return replace(
             self,
             error=error,

@@ -1,4 +1,4 @@
-"""Writes what a drain pulls: an intent before each request, then what came of it."""
+"""Writes what a drain pulls: an intent before each request, then its outcome."""
 
 import itertools
 from dataclasses import replace

@@ -31,7 +31,7 @@ from sms_source.views import create_views
 
 logger = logging.getLogger(__name__)
 
-MOST_RACES = 8
+MAX_RACES = 8
 """That a load may lose against other jobs of the dataset: one for all that a job makes, as a rule."""
 _RACES = ("DuplicateSchema", "DuplicateTable", "DuplicateColumn", "UniqueViolation", "DeadlockDetected")
 """What PostgreSQL's driver names them; another job made the same schema, table or column at the same moment,
@@ -110,7 +110,7 @@ class Engine:
 
     def _load_again(self, error: PipelineStepFailed) -> LoadInfo:
         """Load again what a race with another job stopped, or too little memory. Raise any other error."""
-        for _ in range(MOST_RACES):
+        for _ in range(MAX_RACES):
             has_more_memory = _is_for(error, _OUT_OF_MEMORY) and self._memory.double()
             if not (has_more_memory or _is_for(error, _RACES)):
                 break

@@ -10,7 +10,7 @@ from sms_source.feeds import Feed
 from sms_source.privacy.numbers import RUN
 from sms_source.settings import NEWEST_TIME, OLDEST_TIME
 
-MOST_NEW_COLUMNS = 50
+MAX_NEW_COLUMNS = 50
 """Fields unknown to this version that get a column of their own; what is beyond goes into OTHER_FIELDS."""
 OTHER_FIELDS = "OtherFields"
 # No underscore at the end: dlt's naming makes an x of it, and `Foo_` and `Foox` would be one column.
@@ -69,7 +69,7 @@ def new_fields(
     own: dict[str, str] = {}
     for name in names:
         plain = plain_name(name)
-        has_room = plain in new_columns or len(new_columns) < MOST_NEW_COLUMNS
+        has_room = plain in new_columns or len(new_columns) < MAX_NEW_COLUMNS
         is_name = _COLUMN_NAME.fullmatch(name) and not RUN.search(name)
         if is_name and has_room and plain not in known and plain not in own:
             own[plain] = name
@@ -88,7 +88,7 @@ def plain_name(name: str) -> str:
 
 
 def known_new_columns(columns: Iterable[str], known: frozenset[str]) -> set[str]:
-    """Return, of a table's columns, those that came of fields unknown to this version, as plain names."""
+    """Return, of a table's columns, those made from fields unknown to this version, as plain names."""
     return {plain_name(name) for name in columns if not name.startswith("_dlt")} - known
 
 

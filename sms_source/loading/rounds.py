@@ -94,7 +94,7 @@ class Round:
                 return
             if self._journal.identity.last_load is None:
                 self._engine().refuse_what_is_in_the_way(self._owner.location)
-            self._settle()
+            self._commit_loaded()
             self._give_again_what_is_missing()
             self._load_items(self._unloaded())
             while self._drains:
@@ -113,7 +113,7 @@ class Round:
 
     def replay(self) -> None:
         """Load the whole archive again. What it gives again counts as not loaded until it is."""
-        self._settle()
+        self._commit_loaded()
         self._summary.count_before(self._rows())
         self._journal.give_again()
         self._engine().have_missing_tables_made()
@@ -131,8 +131,8 @@ class Round:
         self._summary.count_after(self._rows())
         self._delete_old()
 
-    def _settle(self) -> None:
-        """Archive what an earlier process loaded and did not live to archive."""
+    def _commit_loaded(self) -> None:
+        """Archive what an earlier process loaded, but was killed before it archived it."""
         if items := self._unloaded():
             engine = self._engine()
             state = engine.restore()

@@ -33,7 +33,7 @@ _PACKAGES = ("normalize/extracted/*", "load/new/*", "load/normalized/*", "load/l
 _MEMORY = Path("/dev/shm")  # noqa: S108 - a folder is made there that this user alone can read
 _IN_MEMORY = "sms_source-"
 """What the names of the folders in memory begin with."""
-_LEAST_MEMORY = 4 * PACKAGE_BYTES
+_MIN_MEMORY = 4 * PACKAGE_BYTES
 
 
 class WorkingDirectory:
@@ -151,7 +151,7 @@ def _folder_in_memory(path: Path) -> Path | None:
     """
     try:
         status = os.statvfs(_MEMORY)
-        has_room = status.f_bavail * status.f_frsize >= _LEAST_MEMORY
+        has_room = status.f_bavail * status.f_frsize >= _MIN_MEMORY
     except OSError:
         has_room = False
     if not has_room:
@@ -159,7 +159,7 @@ def _folder_in_memory(path: Path) -> Path | None:
             "%s has no %d MB free, so rows in dlt's working directory %s are on a disk, in clear: a run "
             "that is killed leaves them there until the next run. A container has more with --shm-size.",
             _MEMORY,
-            _LEAST_MEMORY >> 20,
+            _MIN_MEMORY >> 20,
             path,
         )
         return None

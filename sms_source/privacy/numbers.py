@@ -6,7 +6,7 @@ import unicodedata
 from collections.abc import Mapping
 from typing import Any
 
-LEAST_DIGITS = 7
+MIN_DIGITS = 7
 """Of a run of digits that may be a phone number; a shorter one is a vote, a date, a code."""
 
 _ANY = r"D{7,}|D{2,4}(?:[ -]D{3,4}){2,}"

@@ -7,7 +7,7 @@ from typing import Any
 from sms_source.api.answers import Unreadable
 from sms_source.errors import ConfigurationError
 from sms_source.privacy.numbers import (
-    LEAST_DIGITS,
+    MIN_DIGITS,
     digits_of,
     is_international,
     national_of,
@@ -17,7 +17,7 @@ from sms_source.privacy.numbers import (
 )
 from sms_source.privacy.pseudonym import pseudonym
 
-MOST_DIGITS = 15
+MAX_DIGITS = 15
 """Of a number in E.164."""
 
 _AT_ONCE = 200
@@ -107,14 +107,14 @@ def _named(text: str) -> dict[str, str]:
 
 
 def _is_whole(number: str) -> bool:
-    return len(digits_of(number)) >= LEAST_DIGITS
+    return len(digits_of(number)) >= MIN_DIGITS
 
 
 def _checked(number: str, place: int) -> str:
     digits = digits_of(number)
-    if not LEAST_DIGITS <= len(digits) <= MOST_DIGITS:
+    if not MIN_DIGITS <= len(digits) <= MAX_DIGITS:
         raise ConfigurationError(
-            f"Number {place} to forget has {len(digits)} digits; expected {LEAST_DIGITS} to {MOST_DIGITS}, "
+            f"Number {place} to forget has {len(digits)} digits; expected {MIN_DIGITS} to {MAX_DIGITS}, "
             "in international form with the country code. Nothing was erased."
         )
     if not is_international(number):

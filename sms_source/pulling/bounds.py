@@ -24,8 +24,8 @@ class Bounds:
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._most_records = settings.PACKAGE_RECORDS if records is None else records
-        self._most_bytes = settings.PACKAGE_BYTES if size is None else size
+        self._max_records = settings.PACKAGE_RECORDS if records is None else records
+        self._max_bytes = settings.PACKAGE_BYTES if size is None else size
         self._clock = clock
         self._records = self._bytes = 0
         self._first_at: float | None = None
@@ -48,7 +48,7 @@ class Bounds:
             return False
         longest = settings.BACKLOG_SECONDS if is_backlog else settings.TRICKLE_SECONDS
         return (
-            self._records + next_records > self._most_records
-            or self._bytes >= self._most_bytes
+            self._records + next_records > self._max_records
+            or self._bytes >= self._max_bytes
             or self._clock() - self._first_at >= longest
         )

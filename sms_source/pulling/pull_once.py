@@ -93,7 +93,7 @@ def pull_once(
 
 
 def _discarded(intent: Intent, otherwise: Pull) -> tuple[Pull | None, JournalError | None]:
-    """Remove an intent, or keep what came of it: a file that stayed would be a pull that no table has."""
+    """Remove an intent, or keep its outcome: a file that stayed would be a pull that no table has."""
     try:
         intent.discard()
     except JournalError as error:

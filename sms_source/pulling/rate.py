@@ -44,7 +44,7 @@ class RateLimiter:
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        self._most = self._per_second = per_second
+        self._maximum = self._per_second = per_second
         self._raise_at = 0.0
         self._sent: deque[float] = deque(maxlen=per_second)
         self._unused = 0
@@ -60,7 +60,7 @@ class RateLimiter:
             while not is_over():
                 with self._lock:
                     now = self._clock()
-                    if self._per_second < self._most and now >= self._raise_at:
+                    if self._per_second < self._maximum and now >= self._raise_at:
                         self._per_second += 1
                         self._raise_at = now + RAISED_AFTER_SECONDS
                     pause = max(self._next - now, self._pause(now))

@@ -12,7 +12,7 @@ from sms_source.feeds import RECEIPTS, REPLIES
 class DrainReport:
     """What a drain did; filled while it goes on, complete when its pulls are loaded.
 
-    requests: sent to the API, whatever came of them.
+    requests: sent to the API, whatever their outcome.
     seconds: from the first request to the last answer.
     pulls: that handed out records or are in doubt, by application id: rows of the ledger.
     records: rows, by feed and application id (`-`: not known); what the journal gives again too.

@@ -14,9 +14,9 @@ from sms_source.journal.journal import Journal
 from sms_source.journal.pull import Pull, now
 from sms_source.settings import MAX_PULL_LIMIT
 
-MOST_WAITING_BYTES = 32 << 20
+MAX_WAITING_BYTES = 32 << 20
 """Of bodies that wait for the disk: beyond, pushes are refused for now."""
-MOST_BYTES_A_FILE = 4 << 20
+MAX_BYTES_A_FILE = 4 << 20
 UNKNOWN_REGION = "-"
 
 
@@ -76,7 +76,7 @@ class Inbox:
         """
         push = Push(feed, sms_sdk_app_id, body, records, Future())
         with self._changed:
-            if self._is_closed or self._bytes + len(body) > MOST_WAITING_BYTES:
+            if self._is_closed or self._bytes + len(body) > MAX_WAITING_BYTES:
                 raise OverloadedError
             self._pushes.append(push)
             self._bytes += len(body)
@@ -113,7 +113,7 @@ class Inbox:
                 self._changed.wait()
             size = count = 0
             for push in self._pushes:
-                if count and size + len(push.body) > MOST_BYTES_A_FILE:
+                if count and size + len(push.body) > MAX_BYTES_A_FILE:
                     break
                 size, count = size + len(push.body), count + 1
             taken, self._pushes = self._pushes[:count], self._pushes[count:]

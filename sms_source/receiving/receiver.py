@@ -24,11 +24,11 @@ from sms_source.receiving.inbox import Inbox, OverloadedError
 
 logger = logging.getLogger(__name__)
 
-MOST_BYTES = 1 << 20
+MAX_BYTES = 1 << 20
 """Of a body: 100 receipts are some 25 kB."""
-MOST_BYTES_IGNORED = 8 << 20
+MAX_BYTES_IGNORED = 8 << 20
 """Of a body that is too large: so much is read and thrown away, as a sender reads no answer before."""
-MOST_BYTES_READING = 32 << 20
+MAX_BYTES_READING = 32 << 20
 """Of all bodies that are being read."""
 LARGE = 64 << 10
 """Of a body that is read in a thread, so that it does not hold up others."""
@@ -151,13 +151,13 @@ class Receiver:
         try:
             size = await asyncio.wait_for(self._read(receive, chunks, length), BODY_SECONDS)
         except asyncio.TimeoutError:
-            if length > MOST_BYTES:
-                raise Refusal(413, f"more than {MOST_BYTES:,} bytes") from None
+            if length > MAX_BYTES:
+                raise Refusal(413, f"more than {MAX_BYTES:,} bytes") from None
             raise Refusal(408, f"no whole body within {BODY_SECONDS:.0f} seconds") from None
         finally:
             self._reading -= sum(map(len, chunks))
-        if max(size, length) > MOST_BYTES:
-            raise Refusal(413, f"more than {MOST_BYTES:,} bytes")
+        if max(size, length) > MAX_BYTES:
+            raise Refusal(413, f"more than {MAX_BYTES:,} bytes")
         return b"".join(chunks)
 
     async def _read(self, receive: Receive, chunks: list[bytes], length: int) -> int:
@@ -169,10 +169,10 @@ class Receiver:
                 raise ConnectionError
             chunk = message.get("body", b"")
             size += len(chunk)
-            if max(size, length) <= MOST_BYTES:
+            if max(size, length) <= MAX_BYTES:
                 self._reading += len(chunk)
                 chunks.append(chunk)
-            if self._reading > MOST_BYTES_READING:
+            if self._reading > MAX_BYTES_READING:
                 raise Refusal(503, "too much at once: push again")
-            if not message.get("more_body", False) or size > MOST_BYTES_IGNORED:
+            if not message.get("more_body", False) or size > MAX_BYTES_IGNORED:
                 return size

@@ -16,14 +16,14 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from sms_source.errors import ConfigurationError
 from sms_source.receiving.asgi import Application
 
-MOST_CONNECTIONS = 256
+MAX_CONNECTIONS = 256
 HEADER_SECONDS = 10.0
 """For a request's line and headers to come, from the connection or from their first byte."""
 IDLE_SECONDS = 30
 """Without a request, after which a connection closes that had one."""
 LAST_SECONDS = 5
 """For what has begun to arrive when the server ends."""
-MOST_HEADER_BYTES = 16 << 10
+MAX_HEADER_BYTES = 16 << 10
 
 
 class LimitedProtocol(H11Protocol):
@@ -37,9 +37,9 @@ class LimitedProtocol(H11Protocol):
         super().connection_made(transport)
         self.waits_since = time.monotonic()
         self._deadline = self.loop.call_later(HEADER_SECONDS, self._close)
-        if len(self.connections) > MOST_CONNECTIONS:  # some of which are about to close
+        if len(self.connections) > MAX_CONNECTIONS:  # some of which are about to close
             others = [one for one in self.connections if isinstance(one, LimitedProtocol) and one.is_open]
-            if len(others) > MOST_CONNECTIONS:
+            if len(others) > MAX_CONNECTIONS:
                 waiting = (one for one in others if one.is_waiting)
                 min(waiting, key=lambda one: one.waits_since).transport.abort()
 
@@ -108,7 +108,7 @@ class Server:
                 proxy_headers=True,
                 forwarded_allow_ips=["127.0.0.1", "::1"],
                 server_header=False,
-                h11_max_incomplete_event_size=MOST_HEADER_BYTES,
+                h11_max_incomplete_event_size=MAX_HEADER_BYTES,
                 timeout_keep_alive=IDLE_SECONDS,
                 timeout_graceful_shutdown=LAST_SECONDS,
             )

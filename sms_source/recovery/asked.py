@@ -16,8 +16,8 @@ from sms_source.recovery.questions import Question
 logger = logging.getLogger(__name__)
 
 FILE = "recovery.json"
-SETTLED_SECONDS = 86_400
-"""After which what a look-up did not show, it is not expected to show any more."""
+MAX_DELAY_SECONDS = 86_400
+"""A record that look-ups do not show so long after it left the queue is not expected any more."""
 KEPT_SECONDS = 8 * 86_400
 """Look-ups go back seven days: older notes are of no use."""
 
@@ -43,7 +43,7 @@ class Asked:
         found = self._read()
         self._times: dict[str, dict[str, float]] = found.get("asked", {})
         begun = found.get("began_at") or 0
-        goes_on = now() - begun < SETTLED_SECONDS and since >= found.get("since", 0)
+        goes_on = now() - begun < MAX_DELAY_SECONDS and since >= found.get("since", 0)
         self.began_at: float = found["began_at"] if goes_on else now()
         self.is_resumed = goes_on
 
@@ -56,7 +56,7 @@ class Asked:
         """
         asked_at = self._of(question).get(self._digest(question), 0)
         is_of_this = asked_at >= max(self.began_at, newest_doubt)
-        return is_of_this or (not self._since and asked_at >= newest_doubt + SETTLED_SECONDS)
+        return is_of_this or (not self._since and asked_at >= newest_doubt + MAX_DELAY_SECONDS)
 
     def note(self, question: Question, asked_at: float) -> None:
         """Note that a person was asked about, beginning at a moment in Unix seconds."""

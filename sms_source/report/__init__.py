@@ -26,7 +26,7 @@ from sms_source.report.figures import Period
 from sms_source.report.language import LANGUAGES, Language
 from sms_source.report.warehouse import open_warehouse
 
-MOST_DAYS = 365
+MAX_DAYS = 365
 """The longest period of a page: in a longer one a day would have no room."""
 
 _FORMULA = re.compile(r"[=+\-@\t\r\uff1d\uff0b\uff0d\uff20]")  # the last four are full-width
@@ -49,7 +49,7 @@ def write_report(
         pipeline: for the destination and the dataset; it is not run. DuckDB and PostgreSQL are proved.
         output: is replaced when the page is whole; its folder must be there.
         language: `en` or `zh`.
-        days: of the page's period, up to today; at most `MOST_DAYS`.
+        days: of the page's period, up to today; at most `MAX_DAYS`.
         full_numbers: whether phone numbers are shown in full, and not as `+86152****0000`.
         time_zone: of days and times, which should be the option `views_time_zone`.
         now: of the page; the time by this machine's clock when it is None.
@@ -60,8 +60,8 @@ def write_report(
     """
     if language not in LANGUAGES:
         raise ConfigurationError(f"There is no report in the language {language!r}: choose en or zh.")
-    if not 1 <= days <= MOST_DAYS:
-        raise ConfigurationError(f"A report is about 1 to {MOST_DAYS} days, not {days}.")
+    if not 1 <= days <= MAX_DAYS:
+        raise ConfigurationError(f"A report is about 1 to {MAX_DAYS} days, not {days}.")
     try:
         zone = ZoneInfo(time_zone)
     except (ZoneInfoNotFoundError, ValueError) as error:

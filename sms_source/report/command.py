@@ -8,7 +8,7 @@ from pathlib import Path
 
 import dlt
 
-from sms_source.report import MOST_DAYS, export_csv, write_report
+from sms_source.report import MAX_DAYS, export_csv, write_report
 from sms_source.report.language import LANGUAGES
 
 OUTPUT = Path("replies.html")
@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--language", default="en", choices=LANGUAGES, help="of the page: English or Chinese (en)"
     )
     parser.add_argument(
-        "--days", type=_days, default=30, metavar="N", help=f"days up to today, at most {MOST_DAYS} (30)"
+        "--days", type=_days, default=30, metavar="N", help=f"days up to today, at most {MAX_DAYS} (30)"
     )
     parser.add_argument("--full-numbers", action="store_true", help="do not mask phone numbers on the page")
     parser.add_argument(
@@ -66,6 +66,6 @@ def run(args: argparse.Namespace, pipeline: dlt.Pipeline, *, time_zone: str = "U
 
 
 def _days(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= MOST_DAYS:
-        raise argparse.ArgumentTypeError(f"{text} is not a number of days from 1 to {MOST_DAYS}")
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= MAX_DAYS:
+        raise argparse.ArgumentTypeError(f"{text} is not a number of days from 1 to {MAX_DAYS}")
     return int(text)

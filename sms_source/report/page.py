@@ -156,14 +156,14 @@ def _busiest_day(replies: Replies, period: Period, language: Language) -> str:
     """Return what the chart of days says, in a sentence."""
     if not replies.recent:
         return language.gettext("None came in this period.")
-    day, most = max(replies.a_day.items(), key=lambda item: (item[1], item[0]))
+    day, maximum = max(replies.a_day.items(), key=lambda item: (item[1], item[0]))
     sentences = [
-        "%(average)s a day on average; most, %(most)s, on %(day)s.",
+        "%(average)s a day on average; most, %(maximum)s, on %(day)s.",
         "Days are of the time zone %(zone)s.",
     ]
     values = {
         "average": language.number(replies.recent / period.days) if replies.recent >= period.days else "<1",
-        "most": language.number(most),
+        "maximum": language.number(maximum),
         "day": language.day(day, weekday=True),
         "zone": str(period.zone),
     }

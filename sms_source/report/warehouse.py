@@ -32,12 +32,12 @@ class Warehouse:
 
     Args:
         client: of dlt, with its connection open.
-        most_memory: what DuckDB may take for a query that can't do with `MEMORY`.
+        max_memory: what DuckDB may take for a query that can't do with `MEMORY`.
     """
 
-    def __init__(self, client: SqlClientBase[Any], most_memory: str = "") -> None:
+    def __init__(self, client: SqlClientBase[Any], max_memory: str = "") -> None:
         self._client = client
-        self._most_memory = most_memory
+        self._max_memory = max_memory
         self.dataset: str = client.dataset_name
         found = self.rows(
             "select table_name, table_type from information_schema.tables "
@@ -128,9 +128,9 @@ class Warehouse:
         try:
             return ask()
         except DatabaseTransientException as error:
-            if "Out of Memory" not in str(error) or not self._most_memory:
+            if "Out of Memory" not in str(error) or not self._max_memory:
                 raise
-            self._client.execute_sql(f"set memory_limit = '{self._most_memory}'")
+            self._client.execute_sql(f"set memory_limit = '{self._max_memory}'")
             return ask()
 
     def qualified(self, name: str) -> str:
@@ -195,12 +195,12 @@ def open_warehouse(pipeline: dlt.Pipeline) -> Iterator[Warehouse]:
                 f"The destination {name!r} has no views, which make the report: use duckdb or postgres; "
                 "--replay loads there what the journal's archive has."
             )
-        most_memory = ""
+        max_memory = ""
         if client.capabilities.sqlglot_dialect == "duckdb":
-            most_memory = _open_read_only(client, stack)
+            max_memory = _open_read_only(client, stack)
         else:
             stack.enter_context(_connected(client))
-        warehouse = Warehouse(client, most_memory)
+        warehouse = Warehouse(client, max_memory)
         if not warehouse.relations:
             raise ConfigurationError(
                 f"There is no dataset {warehouse.dataset!r} in the destination, or it is empty: load first, "
@@ -242,10 +242,10 @@ def _open_read_only(client: SqlClientBase[Any], stack: ExitStack) -> str:
                 "name of the dataset into which the replies are loaded."
             ) from error
         raise
-    ((most_memory,),) = client.execute_sql("select current_setting('memory_limit')") or ()
+    ((max_memory,),) = client.execute_sql("select current_setting('memory_limit')") or ()
     # What does not fit into memory is people's replies: only this user may read it, and it goes at the end.
     folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="sms-report-"))
     for setting, value in {"temp_directory": folder, "memory_limit": MEMORY}.items():
         client.execute_sql(f"set {setting} = '{value}'")
     client.execute_sql("set preserve_insertion_order = false")
-    return str(most_memory)
+    return str(max_memory)

@@ -4,7 +4,7 @@ It answers ``PullSmsReplyStatus`` and ``PullSmsSendStatus`` (a destructive queue
 region) and ``PullSmsReplyStatusByPhoneNumber`` and ``PullSmsSendStatusByPhoneNumber`` (look-ups that consume
 nothing), version 2021-01-11, and is as strict as their documentation: signatures, headers, parameters, rate
 limits. It pushes to callback URLs, as Tencent does. It can fail on purpose in every way that a network and an
-API can (`FaultKind`), and logs what it handed out (`Pull`), to be held against what arrived::
+API can (`FaultKind`), and logs what it handed out (`LogEntry`), to be held against what arrived::
 
     with Simulator(["1400006666"]) as simulator:  # or SimulatorProcess([...])
         simulator.enqueue("1400006666", demo_replies(250, seed=1, now=int(time.time())))
@@ -48,7 +48,7 @@ from .actions import (
 from .control import Control
 from .demo import demo_receipts, demo_replies
 from .faults import Fault, FaultKind
-from .records import Account, HandedOut, Outcome, Pull, Push, Stats
+from .records import Account, HandedOut, LogEntry, Outcome, Push, Stats
 from .service import DEFAULT_REGION
 from .settings import Settings
 from .simulator import (
@@ -77,8 +77,8 @@ __all__ = [
     "Fault",
     "FaultKind",
     "HandedOut",
+    "LogEntry",
     "Outcome",
-    "Pull",
     "Push",
     "Settings",
     "Simulator",

@@ -13,7 +13,7 @@ import orjson
 
 from .actions import REPLIES
 from .faults import Fault
-from .records import Account, HandedOut, Pull, Push, Stats, encode, to_json, to_pull, to_push
+from .records import Account, HandedOut, LogEntry, Push, Stats, encode, to_json, to_log_entry, to_push
 from .server import CONTROL_PATH
 from .service import DEFAULT_REGION
 from .settings import Settings
@@ -109,13 +109,13 @@ class Control:
         """Return the counters, of one feed or of both."""
         return Stats(**self._call("stats", feed=feed))
 
-    def log(self, start: int = 0, stop: int | None = None) -> list[Pull]:
+    def log(self, start: int = 0, stop: int | None = None) -> list[LogEntry]:
         """Return the pulls so far, of both feeds, or the slice of them from `start` to `stop`."""
-        return [to_pull(pull) for pull in self._pages("log", start, stop)]
+        return [to_log_entry(entry) for entry in self._pages("log", start, stop)]
 
-    def look_ups(self, start: int = 0, stop: int | None = None) -> list[Pull]:
+    def look_ups(self, start: int = 0, stop: int | None = None) -> list[LogEntry]:
         """Return the look-ups so far, of both feeds, or the slice of them from `start` to `stop`."""
-        return [to_pull(pull) for pull in self._pages("look_ups", start, stop)]
+        return [to_log_entry(entry) for entry in self._pages("look_ups", start, stop)]
 
     def pushes(self, start: int = 0, stop: int | None = None) -> list[Push]:
         """Return the attempts to push so far, or the slice of them from `start` to `stop`."""
@@ -123,9 +123,9 @@ class Control:
 
     def handed_out(self, start: int = 0) -> Iterator[HandedOut]:
         """Yield each popped record, a page of pulls at a time; `start` skips that many pulls."""
-        for pull in map(to_pull, self._pages("log", start, None)):
-            for position, record in enumerate(pull.raw):
-                yield HandedOut(pull.request_id, position, record, pull.delivered, pull.feed)
+        for entry in map(to_log_entry, self._pages("log", start, None)):
+            for position, record in enumerate(entry.raw):
+                yield HandedOut(entry.request_id, position, record, entry.delivered, entry.feed)
 
     def _pages(self, command: str, start: int, stop: int | None) -> Iterator[Any]:
         while stop is None or start < stop:

@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 from typing import Any
 
 from .actions import ACTIONS, Action
-from .records import Outcome, Pull
+from .records import LogEntry, Outcome
 
 _COUNTERS = ("requests", "outcomes", "faults", "codes")
 
@@ -16,8 +16,8 @@ class Log:
     """Pulls and look-ups, each in the order in which they were decided, and the counters of each feed."""
 
     def __init__(self) -> None:
-        self.pulls: list[Pull] = []
-        self.look_ups: list[Pull] = []
+        self.pulls: list[LogEntry] = []
+        self.look_ups: list[LogEntry] = []
         self._totals: dict[str, Counter[str]] = defaultdict(
             Counter
         )  # by feed; "" where the action is unknown
@@ -38,32 +38,32 @@ class Log:
 
     def add(
         self, action: Action, time: float, region: str, request_id: str, outcome: Outcome, **details: Any
-    ) -> Pull:
+    ) -> LogEntry:
         """Log a request, before its client can know of it: whoever saw an answer finds it here."""
         entries = self._entries(action.is_look_up)
         number, feed, is_look_up = len(entries) + 1, action.feed, action.is_look_up
         details |= {"feed": feed, "is_look_up": is_look_up}
-        pull = Pull(number, time, region, request_id, outcome, **details)
-        entries.append(pull)
-        if pull.fault:
-            self._counts[feed, "faults"][pull.fault.value] += 1
+        entry = LogEntry(number, time, region, request_id, outcome, **details)
+        entries.append(entry)
+        if entry.fault:
+            self._counts[feed, "faults"][entry.fault.value] += 1
         total = self._totals[feed]
         if is_look_up:
             total["look_ups"] += 1
         else:
             self._counts[feed, "outcomes"][outcome.value] += 1
             total["pulls"] += 1
-            total["handed_out"] += len(pull.raw)
-            total["lost"] += len(pull.raw)
-        return pull
+            total["handed_out"] += len(entry.raw)
+            total["lost"] += len(entry.raw)
+        return entry
 
-    def settle(self, pull: Pull, *, sent: bool) -> None:
-        """Set whether the answer was sent."""
-        entries = self._entries(pull.is_look_up)
-        before = entries[pull.number - 1]
-        after = entries[pull.number - 1] = dataclasses.replace(before, sent=sent)
-        if not pull.is_look_up:
-            self._totals[pull.feed]["lost"] += len(pull.raw) * (before.delivered - after.delivered)
+    def note_sent(self, entry: LogEntry, *, sent: bool) -> None:
+        """Note whether the answer was sent."""
+        entries = self._entries(entry.is_look_up)
+        before = entries[entry.number - 1]
+        after = entries[entry.number - 1] = dataclasses.replace(before, sent=sent)
+        if not entry.is_look_up:
+            self._totals[entry.feed]["lost"] += len(entry.raw) * (before.delivered - after.delivered)
 
     def last_request_id(self, action: Action) -> str:
         """Return the RequestId of the entry before, empty for none."""
@@ -83,7 +83,7 @@ class Log:
             counted[name] = dict(whole)
         return counted
 
-    def _entries(self, is_look_up: bool) -> list[Pull]:  # noqa: FBT001 - of an action or of a pull
+    def _entries(self, is_look_up: bool) -> list[LogEntry]:  # noqa: FBT001 - of an action or of an entry
         return self.look_ups if is_look_up else self.pulls
 
 

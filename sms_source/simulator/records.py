@@ -16,7 +16,7 @@ from .faults import FaultKind
 
 
 class Outcome(str, enum.Enum):
-    """What became of a pull, as the server saw it."""
+    """The outcome of a pull, as the server saw it."""
 
     ANSWERED = "answered"  #: a good answer with records
     EMPTY = "empty"  #: a good answer, with none
@@ -25,7 +25,7 @@ class Outcome(str, enum.Enum):
 
 
 @dataclasses.dataclass(frozen=True)
-class Pull:
+class LogEntry:
     """One request for a queue, or one look-up, in the order in which the server decided them.
 
     Pulls and look-ups are logged apart, each numbered from 1.
@@ -136,11 +136,11 @@ def to_json(value: Any) -> bytes:
     return orjson.dumps(value, default=lambda raw: raw.decode("latin-1"))
 
 
-def to_pull(pull: Mapping[str, Any]) -> Pull:
-    """Return the pull that the control API gives as an object."""
-    fault = FaultKind(pull["fault"]) if pull["fault"] else None
-    raw = tuple([record.encode("latin-1") for record in pull["raw"]])
-    return Pull(**{**pull, "fault": fault, "outcome": Outcome(pull["outcome"]), "raw": raw})
+def to_log_entry(entry: Mapping[str, Any]) -> LogEntry:
+    """Return the log entry that the control API gives as an object."""
+    fault = FaultKind(entry["fault"]) if entry["fault"] else None
+    raw = tuple([record.encode("latin-1") for record in entry["raw"]])
+    return LogEntry(**{**entry, "fault": fault, "outcome": Outcome(entry["outcome"]), "raw": raw})
 
 
 def to_push(push: Mapping[str, Any]) -> Push:

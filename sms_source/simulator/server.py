@@ -14,7 +14,7 @@ import orjson
 
 from .faults import Fault, FaultKind
 from .messages import http_message
-from .records import Pull, to_json
+from .records import LogEntry, to_json
 from .service import Service
 
 CONTROL_PATH = "/_simulator/"
@@ -67,7 +67,7 @@ class _Connection(http.server.BaseHTTPRequestHandler):
             return http_message(to_json({"error": _told(error)}), status=400)
         return http_message(to_json(result))
 
-    def _deliver(self, message: bytes, fault: Fault | None, pull: Pull | None) -> bool:
+    def _deliver(self, message: bytes, fault: Fault | None, entry: LogEntry | None) -> bool:
         """Send an answer, or fail as its fault demands; true if the connection stays open."""
         kind = fault.kind if fault else None
         settings, stopping = self.server.service.settings, self.server.stopping
@@ -95,19 +95,19 @@ class _Connection(http.server.BaseHTTPRequestHandler):
                 self.wfile.write(message[:size])
                 message = message[size:]
                 stopping.wait(fault.seconds / 16)
-        self._settle(pull, sent=kind is not FaultKind.TRUNCATE)
+        self._note_sent(entry, sent=kind is not FaultKind.TRUNCATE)
         try:
             self.wfile.write(message)
         except OSError:
-            self._settle(pull, sent=False)
+            self._note_sent(entry, sent=False)
             raise
         if kind is FaultKind.CLOSE_AFTER:
             self.connection.shutdown(socket.SHUT_WR)  # at once, not after the client's next request
         return settings.keep_alive and kind not in (FaultKind.TRUNCATE, FaultKind.CLOSE_AFTER)
 
-    def _settle(self, pull: Pull | None, *, sent: bool) -> None:
+    def _note_sent(self, entry: LogEntry | None, *, sent: bool) -> None:
         with self.server.service.lock:
-            self.server.service.settle(pull, sent=sent)
+            self.server.service.note_sent(entry, sent=sent)
 
     def _is_abandoned(self) -> bool:
         try:

@@ -19,7 +19,7 @@ from .log import Log
 from .messages import error_body, good_body, http_message, message_with
 from .pushing import Pusher
 from .queues import Key, Queues
-from .records import Account, Outcome, Pull, Push, Stats, encode
+from .records import Account, LogEntry, Outcome, Push, Stats, encode
 from .settings import Settings
 
 VERSION = "2021-01-11"
@@ -28,11 +28,11 @@ DEFAULT_REGION = REGIONS[0]
 
 
 class Delivery(NamedTuple):
-    """A whole HTTP message, the fault in its way, and the pull that it answers."""
+    """A whole HTTP message, the fault in its way, and its entry in the log."""
 
     message: bytes
     fault: Fault | None = None
-    pull: Pull | None = None
+    entry: LogEntry | None = None
 
 
 class Service:
@@ -79,8 +79,8 @@ class Service:
             return None
         self._plan.take(action)
         region = headers.get("x-tc-region", "")
-        pull = self._log.add(action, self._now(), region, "", Outcome.FAULTED, fault=fault.kind)
-        return Delivery(b"", fault, pull)
+        entry = self._log.add(action, self._now(), region, "", Outcome.FAULTED, fault=fault.kind)
+        return Delivery(b"", fault, entry)
 
     def answer(self, line: str, headers: Headers, body: bytes) -> Delivery:
         """Answer a request of the API, which `line` begins."""
@@ -97,15 +97,15 @@ class Service:
         except ApiError as error:
             code, message = error.args
             self._log.note_code(name, code, is_limit=code == "RequestLimitExceeded")
-            pull = None
+            entry = None
             if action := ACTIONS.get(name):
-                pull = self._log.add(action, self._now(), region, request_id, Outcome.REFUSED, code=code)
-            return Delivery(http_message(error_body(code, message, request_id)), pull=pull)
+                entry = self._log.add(action, self._now(), region, request_id, Outcome.REFUSED, code=code)
+            return Delivery(http_message(error_body(code, message, request_id)), entry=entry)
 
-    def settle(self, pull: Pull | None, *, sent: bool) -> None:
-        """Set whether the answer to a pull was sent."""
-        if pull:
-            self._log.settle(pull, sent=sent)
+    def note_sent(self, entry: LogEntry | None, *, sent: bool) -> None:
+        """Note whether the answer was sent."""
+        if entry:
+            self._log.note_sent(entry, sent=sent)
 
     def close(self) -> None:
         """Push no more."""
@@ -160,8 +160,8 @@ class Service:
             message = message_with(fault, action, records, request_id, settings.empty_set)
         else:
             message = http_message(good_body(action, records, request_id, settings.empty_set))
-        pull = self._log.add(action, self._now(), region, request_id, outcome, **details)
-        return Delivery(message, fault, pull)
+        entry = self._log.add(action, self._now(), region, request_id, outcome, **details)
+        return Delivery(message, fault, entry)
 
     def _now(self) -> float:
         return self._clock() + self.settings.clock_skew
@@ -218,11 +218,11 @@ class Service:
         counters = self._log.counters(feed)
         return Stats(planned_faults=self._plan.count(), queued=queued, **counters, **pushes)
 
-    def log(self, start: int = 0, stop: int | None = None) -> list[Pull]:
+    def log(self, start: int = 0, stop: int | None = None) -> list[LogEntry]:
         """Return a slice of the pulls so far."""
         return self._log.pulls[start:stop]
 
-    def look_ups(self, start: int = 0, stop: int | None = None) -> list[Pull]:
+    def look_ups(self, start: int = 0, stop: int | None = None) -> list[LogEntry]:
         """Return a slice of the look-ups so far."""
         return self._log.look_ups[start:stop]
 

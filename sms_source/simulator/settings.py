@@ -67,9 +67,9 @@ class Settings:
         for name, choices in _CHOICES.items():
             if getattr(self, name) not in choices:
                 raise ValueError(f"{name} is one of {', '.join(choices)}, and not {getattr(self, name)!r}")
-        for names, least in ((_AT_LEAST_0, 0), (_AT_LEAST_1, 1)):
+        for names, minimum in ((_AT_LEAST_0, 0), (_AT_LEAST_1, 1)):
             for name in names:
-                if getattr(self, name) < least:
-                    raise ValueError(f"{name} is {least} or more, and not {getattr(self, name)!r}")
+                if getattr(self, name) < minimum:
+                    raise ValueError(f"{name} is {minimum} or more, and not {getattr(self, name)!r}")
         if self.push_timeout <= 0:
             raise ValueError(f"push_timeout is more than 0, and not {self.push_timeout!r}")

@@ -266,7 +266,7 @@ def test_a_killed_task_stops_pulling_and_loads_what_it_has(
 def test_a_wrong_configuration_fails_for_good_and_takes_nothing(
     airflow: Airflow, simulator: SimulatorProcess, contents: Contents, name: str, value: str, message: str
 ) -> None:
-    """No retry can mend it, so the task fails at once, with the connector's own message."""
+    """No retry can correct it, so the task fails at once, with the connector's own message."""
     simulator.enqueue(APP, replies(0, 10))
     status, output = airflow.run(**keys_in_variable(simulator), **{name: value})
     assert status != 0

@@ -9,7 +9,7 @@ from pathlib import Path
 import duckdb
 
 from tests.benchmark.contender import (
-    LEAST,
+    MINIMAL,
     OURS,
     SCRIPTS,
     TEXTBOOK,
@@ -83,7 +83,7 @@ class Bar:
 
     @property
     def spread(self) -> str:
-        """The rounds' least and most, and what is possible."""
+        """The rounds' minimum and maximum, and what is possible."""
         spread = f"{min(self.values):.3g} to {max(self.values):.3g}"
         return f"{spread}; possible {statistics.median(self.possible):.3g}" if self.possible else spread
 
@@ -151,10 +151,10 @@ def cpu(workshop: Workshop, scale: Scale) -> list[Bar]:
         )
         folder = workshop.a_folder()
         write_rows(folder / "rows.parquet", scale.cpu)
-        least = workshop.drain(LEAST, UNLIMITED, scale.cpu, folder)[0].cpu_seconds
-        workshop.check(LEAST, folder, scale.cpu)
+        minimal = workshop.drain(MINIMAL, UNLIMITED, scale.cpu, folder)[0].cpu_seconds
+        workshop.check(MINIMAL, folder, scale.cpu)
         bar.values.append(theirs / ours)
-        bar.possible.append(theirs / least)
+        bar.possible.append(theirs / minimal)
     return [bar]
 
 

@@ -132,11 +132,11 @@ TEXTBOOK = Contender(
     "textbook.duckdb",
     "select phone_number from sms.replies",
 )
-LEAST = Contender(
+MINIMAL = Contender(
     "",
     "requests and dlt alone",
-    _script("least"),
-    "least.duckdb",
+    _script("minimal"),
+    "minimal.duckdb",
     "select phone_number from sms.replies",
 )
 SCRIPT = Contender(

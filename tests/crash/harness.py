@@ -52,9 +52,9 @@ UNDISTURBED_SHARE = 0.05
 ANY_TIME_SHARE = 0.5
 """Of the kills, those at a moment drawn from the whole length of a run; the others are aimed."""
 LATENCIES = (0.0, 0.005, 0.02, 0.1)
-MOST_ARRIVALS = 8
+MAX_ARRIVALS = 8
 """Of replies, during a run: on a busy machine, replies without an end would be a run without one."""
-MOST_RETRIES = 20
+MAX_RETRIES = 20
 """Of jobs that meet each other at the end."""
 _TIMES = {"reply_time", "user_receive_time", "pulled_at", "requested_at", "answered_at"}
 
@@ -176,7 +176,7 @@ class Harness:
                 run = Run(next(self._numbers), actor.app_ids, plan.aim, first_pull)
                 output = self._root / f"output-{run.number}.txt"
                 running.append(actor.begin(run, plan, self._dataset, output))
-            self._watch(running, MOST_ARRIVALS if replies_arrive else 0)
+            self._watch(running, MAX_ARRIVALS if replies_arrive else 0)
         finally:
             for each in running:
                 each.kill()
@@ -242,11 +242,11 @@ class Harness:
         """Return how many pulls the simulator has met since all began anew."""
         return self._simulator.stats().pulls - self._first_pull
 
-    def _enqueue(self, most: int) -> None:
+    def _enqueue(self, maximum: int) -> None:
         for app_id in [app_id for actor in self._actors for app_id in actor.app_ids]:
             for feed in self._feeds:
                 make = self._replies.make if feed is REPLIES else self._replies.make_receipts
-                records = make(self._random.randint(0, most))
+                records = make(self._random.randint(0, maximum))
                 self.report.counts["enqueued"] += self._simulator.enqueue(app_id, records, feed=feed.name)
 
     # The variants.
@@ -282,7 +282,7 @@ class Harness:
 
     def _finish_pulling(self) -> None:
         """Run the jobs undisturbed until the queues are empty."""
-        for _ in range(MOST_RETRIES):
+        for _ in range(MAX_RETRIES):
             refused = self.report.counts["refused"]
             self._run_jobs([Plan("last") for _ in self._actors], replies_arrive=False)
             if self.report.violations:

@@ -92,11 +92,11 @@ def kill(point: str, *arguments: str) -> None:
 
 
 def assert_is_whole(
-    warehouse: Warehouse, lost: range = NOTHING, doubts: int = 0, *, most_needless: int = 0
+    warehouse: Warehouse, lost: range = NOTHING, doubts: int = 0, *, max_needless: int = 0
 ) -> None:
     """All replies but the lost ones are there once; as many pulls are in doubt, each for at most 100.
 
-    Beside the point where it is killed, a run may have been asking an empty queue: `most_needless`.
+    Beside the point where it is killed, a run may have been asking an empty queue: `max_needless`.
     """
     assert warehouse.contents() == [text for text in numbered(range(REPLIES)) if text not in numbered(lost)]
     ledger = (
@@ -107,7 +107,7 @@ def assert_is_whole(
     rows = warehouse.query(ledger)
     assert rows[: len(answered)] == answered
     assert set(rows[len(answered) :]) <= {in_doubt}
-    assert doubts <= len(rows) - len(answered) <= doubts + most_needless
+    assert doubts <= len(rows) - len(answered) <= doubts + max_needless
     assert warehouse.query("select count(*) from sms.rejected_records") == [(0,)]
 
 
@@ -211,7 +211,7 @@ def test_a_kill_while_a_warehouse_heals_is_made_up_for(
     warehouse.database.write_bytes(copy)
     kill(point)
     succeed(job)
-    assert_is_whole(warehouse, most_needless=1)
+    assert_is_whole(warehouse, max_needless=1)
     assert journal("drains/*") == []
 
 
@@ -241,7 +241,7 @@ def test_a_kill_while_the_working_directory_is_emptied(
     kill("after the state is written", *([subject] if subject == SOURCE else []))  # the queue is empty now
     kill(point, *([subject] if subject == SOURCE else []))
     run()
-    assert_is_whole(warehouse, most_needless=1)
+    assert_is_whole(warehouse, max_needless=1)
     assert list(Path(os.environ["DLT_DATA_DIR"], "pipelines").glob(".emptied-*")) == []
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from typing import Any, NamedTuple
 
-from sms_source.simulator import Outcome, Pull
+from sms_source.simulator import LogEntry, Outcome
 from tests.crash import private
 from tests.crash.journal_files import File, Leftovers
 
@@ -118,7 +118,7 @@ class Truth:
 
     def __init__(
         self,
-        pulls: Sequence[Pull],
+        pulls: Sequence[LogEntry],
         runs: Sequence[Run],
         malformed: Collection[bytes],
         workers: int,
@@ -295,7 +295,7 @@ class Truth:
             own = [p for p in pulls if p.app_id in run.app_ids and p.feed == self._feed.name]
             self._check_run(run, own, loaded, doubts)
 
-    def _check_run(self, run: Run, pulls: list[Pull], loaded: set[str], doubts: dict[str, Row]) -> None:
+    def _check_run(self, run: Run, pulls: list[LogEntry], loaded: set[str], doubts: dict[str, Row]) -> None:
         """Each lost answer of a run has a row in doubt: of its application, from before it was sent."""
         intents = {
             pull_id: app_id
@@ -304,7 +304,7 @@ class Truth:
         }
         if len(intents) > self._workers:
             self._violation("more requests cut off than workers", f"{run}: {len(intents)}")
-        lost: dict[str, list[Pull]] = defaultdict(list)
+        lost: dict[str, list[LogEntry]] = defaultdict(list)
         for pull in pulls:
             if pull.outcome not in (Outcome.ANSWERED, Outcome.EMPTY):
                 self._violation("the simulator did not answer", pull)
@@ -345,7 +345,7 @@ class Truth:
         request_id = run.leftovers.torn.get(pull_id, (None,))[0]
         return self._torn.get(request_id or "", 0), request_id
 
-    def _equals(self, row: Row, record: dict[str, Any], pull: Pull, position: int) -> bool:
+    def _equals(self, row: Row, record: dict[str, Any], pull: LogEntry, position: int) -> bool:
         field, column = self._feed.time
         expected = {column: record.get(name) for name, column in self._feed.columns.items()}
         expected |= {

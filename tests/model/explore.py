@@ -51,15 +51,15 @@ class Explorer:
 
     kind: of the journal's storage.
     retention: days; of 0, nothing can heal.
-    most: images of a run that are examined, drawn at random; None for all.
-    most_again: the same of each recovery: of its own crashes.
+    max_images: images of a run that are examined, drawn at random; None for all.
+    max_again: the same of each recovery: of its own crashes.
     seed: of the draws.
     """
 
     kind: str = FOLDER
     retention: int = 7
-    most: int | None = None
-    most_again: int | None = 0
+    max_images: int | None = None
+    max_again: int | None = 0
     seed: int = 0
     images: int = 0
     distinct: int = 0
@@ -115,15 +115,15 @@ class Explorer:
             gone = _gone_back(whole, Warehouse())
             expect_the_same(whole, self._recover(gone), "healing")
             expect_the_same(whole, self._run(whole, Plan(replay=True)), "a replay")
-        for crash in self._draw(crashes, self.most_again):
+        for crash in self._draw(crashes, self.max_again):
             self.examine(crash)
 
     def _examine_some(self, images: list[Image]) -> None:
-        for image in self._draw(images, self.most):
+        for image in self._draw(images, self.max_images):
             self.examine(image, is_last=False)
 
-    def _draw(self, images: list[Image], most: int | None) -> list[Image]:
-        return images if most is None or len(images) <= most else self._random.sample(images, most)
+    def _draw(self, images: list[Image], maximum: int | None) -> list[Image]:
+        return images if maximum is None or len(images) <= maximum else self._random.sample(images, maximum)
 
     def _run(self, image: Image, plan: Plan, crashes: list[Image] | None = None) -> Image:
         """Run once, whatever it ends with."""

@@ -39,7 +39,7 @@ class RecordedDisk:
         self._folders: dict[str, _Folder] = {"": _Folder()}
         self._files: list[_File] = []
 
-    def trees(self, draw: random.Random, most: int) -> Iterator[dict[str, bytes | None]]:
+    def trees(self, draw: random.Random, draws: int) -> Iterator[dict[str, bytes | None]]:
         """Yield what may be there after a crash: the files' contents by their paths, None for a folder.
 
         The first one is after a kill, where nothing is lost; then nothing that was not flushed is there; then
@@ -47,7 +47,7 @@ class RecordedDisk:
         """
         yield self._tree(lambda: True, lambda file: file.content)
         yield self._tree(lambda: False, lambda file: file.flushed or b"")
-        for _ in range(most):
+        for _ in range(draws):
             yield self._tree(lambda: draw.random() < 0.5, lambda file: draw.choice(list(_versions(file))))
 
     def make_folder(self, path: str) -> None:

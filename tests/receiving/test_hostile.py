@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from sms_source.receiving.server import MOST_CONNECTIONS
+from sms_source.receiving.server import MAX_CONNECTIONS
 from sms_source.simulator import SimulatorProcess
 from tests.conftest import APP, Warehouse, a_reply
 from tests.helpers.jobs import wait_until
@@ -86,7 +86,7 @@ def test_idle_connections_take_no_place(loading: ReceivingJob) -> None:
             assert loading.push("replies", a_pushed_reply(f"beside {number}")).json == OK
         assert is_closed(idle[0])
         open_files = len(list(Path(f"/proc/{loading.process.pid}/fd").iterdir()))
-        assert open_files < MOST_CONNECTIONS + 100
+        assert open_files < MAX_CONNECTIONS + 100
 
 
 @pytest.mark.long

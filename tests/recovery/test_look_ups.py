@@ -161,7 +161,7 @@ def test_each_application_is_asked(
 def test_a_look_up_that_fails_is_repeated(
     configured: SimulatorProcess, lose: Lose, query: Query, fault: str
 ) -> None:
-    """It takes nothing, so whatever came of the first attempt, the next one tells."""
+    """It takes nothing, so whatever the outcome of the first attempt, the next one tells."""
     lose([reply_of(person, f"lost {person}") for person in range(3)])
     configured.fail_next(fault, times=2, action=LOOK_UP_REPLIES)
     summary = sms_source.recover(numbers=[number_of(person) for person in range(3)])

@@ -32,12 +32,12 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def is_intent(method: str, path: str) -> bool:
-    """Return the announcement of a pull."""
+    """Return whether a pull is announced."""
     return method == "PUT" and path.endswith(".intent")
 
 
 def is_answer(method: str, path: str) -> bool:
-    """Return what came of a pull."""
+    """Return whether an answer is kept."""
     return method == "PUT" and path.endswith(".answer")
 
 

@@ -36,7 +36,7 @@ class Measure(NamedTuple):
 
     rate: pulls a second, from the first to the last one.
     cpu: milliseconds of the job's process for a pull, loading included.
-    memory: its most, in MB.
+    memory: its peak, in MB.
     """
 
     rate: float

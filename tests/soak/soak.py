@@ -85,9 +85,9 @@ class Report:
             lines.append(f"{name:36}{ranges[0]:>24}{ranges[1]:>24}")
         lines.append(f"{'rows':36}" + ", ".join(f"{name} {count:,}" for name, count in self.rows.items()))
         latencies = sorted(self.latencies[1:])  # the first reply waits for the job to start
-        middle, most, last = (latencies[int(part * (len(latencies) - 1))] for part in (0.5, 0.99, 1))
+        middle, high, last = (latencies[int(part * (len(latencies) - 1))] for part in (0.5, 0.99, 1))
         lines.append(
-            f"{'arrival to row':36}{middle:.2f} s in the middle, {most:.2f} s for 99 of 100, {last:.2f} s at "
+            f"{'arrival to row':36}{middle:.2f} s in the middle, {high:.2f} s for 99 of 100, {last:.2f} s at "
             f"most, at an interval of {self.interval:g} s"
         )
         lines += [f"GROWN: {name}" for name in self.grown]

@@ -181,8 +181,8 @@ def test_charts_draw_the_same_figures(reported: Report, shown: Shown) -> None:
     bars = watched.page.locator(SECTION.format("days") + " svg[data-width=wide] .mark-rect").first
     heights = bars.locator("path").evaluate_all("all => all.map(one => one.getBBox().height)")
     assert len(heights) == len(counts)
-    most = max(counts)
-    assert heights == pytest.approx([count / most * max(heights) for count in counts], abs=0.6)
+    highest = max(counts)
+    assert heights == pytest.approx([count / highest * max(heights) for count in counts], abs=0.6)
 
 
 VIEWS: dict[str, dict[str, Any]] = {

@@ -32,4 +32,4 @@ if __name__ == "__main__":
         while b'"PhoneNumber"' in pull(session).content:
             pass
     dlt.secrets["destination.duckdb.credentials.global_config"] = {"threads": 1}  # as this connector does
-    dlt.pipeline("least", destination="duckdb", dataset_name="sms").run(replies())
+    dlt.pipeline("minimal", destination="duckdb", dataset_name="sms").run(replies())
