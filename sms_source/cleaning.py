@@ -27,7 +27,7 @@ _UUID = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}", re.ASC
 
 
 def clean(text: str, longest: int = MAX_MESSAGE) -> str:
-    """`text` on one printable line of at most `longest` characters.
+    """Return `text` on one printable line of at most `longest` characters.
 
     What can't be printed (control characters, escapes, new lines, direction overrides, lone surrogates) and
     blanks become one space where they stand; what is too long ends with an ellipsis.
@@ -37,13 +37,13 @@ def clean(text: str, longest: int = MAX_MESSAGE) -> str:
 
 
 def without_keys(text: str, longest: int = MAX_MESSAGE) -> str:
-    """`clean` text without keys: `***` is in their place."""
+    """Return `clean` text without keys: `***` is in their place."""
     # Cut only after masking, so that no part of a key is left; but never search pages of text.
     return clean(_KEY.sub(MASK, clean(text, 100 * MAX_MESSAGE)), longest)
 
 
 def redact(text: str, longest: int = MAX_MESSAGE) -> str:
-    """`clean` text without keys and without phone numbers: `***` is in their place."""
+    """Return `clean` text without keys and without phone numbers: `***` is in their place."""
     return clean(_NUMBER.sub(MASK, without_keys(text, 100 * MAX_MESSAGE)), longest)
 
 

@@ -45,7 +45,7 @@ class Bounds(NamedTuple):
         return f"{number} from {self.minimum:g} to {self.maximum:g}{self.unit and f' {self.unit}'}"
 
     def hold(self, value: Any) -> bool:
-        """Whether `value` is such a number; a boolean is none, and neither is infinity or NaN."""
+        """Return whether `value` is such a number; a boolean is none, and neither is infinity or NaN."""
         is_number = isinstance(value, (int, self.kind)) and not isinstance(value, bool)
         return is_number and self.minimum <= value <= self.maximum
 
@@ -249,7 +249,7 @@ def check_names(given: Iterable[str] = ()) -> None:
 
 
 def _configured_names() -> Iterator[tuple[str, str]]:
-    """Each name below the section, dotted, and where it stands: environment and TOML files."""
+    """Yield each name below the section, dotted, and where it stands: environment and TOML files."""
     prefix = "__".join(SECTIONS).upper() + "__"
     for variable in os.environ:
         if variable.startswith(prefix):

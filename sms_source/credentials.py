@@ -54,7 +54,7 @@ class Keys(NamedTuple):
     token: str | None
 
     def __repr__(self) -> str:
-        """Nothing of the keys, since this ends up in tracebacks."""
+        """Show nothing of the keys, since this ends up in tracebacks."""
         return "Keys(***)"
 
 
@@ -89,11 +89,11 @@ class TencentCloudCredentials(CredentialsConfiguration, CredentialsWithDefault):
         self.__is_resolved__ = True
 
     def on_partial(self) -> None:
-        """Without a pair in the configuration, goes on to the default chain."""
+        """Go on to the default chain: the configuration has no pair."""
         self.resolve()
 
     def on_resolved(self) -> None:
-        """Check the keys that the configuration gave; without any, walks the default chain."""
+        """Check the keys that the configuration gave; without any, walk the default chain."""
         if self.is_resolved():
             return
         credential = _whole(_CONFIGURED, dict(self))
@@ -154,7 +154,7 @@ class TencentCloudCredentials(CredentialsConfiguration, CredentialsWithDefault):
         return copy.copy(self)
 
     def __repr__(self) -> str:
-        """Nothing of the keys, since this ends up in tracebacks."""
+        """Show nothing of the keys, since this ends up in tracebacks."""
         return f"{type(self).__name__}(***)"
 
     __str__ = __repr__

@@ -113,12 +113,12 @@ class RefusedError(PullError):
 
 
 def is_configuration(error: BaseException) -> bool:
-    """Whether only a change of the configuration or of the account can help: exit status 2."""
+    """Return whether only a change of the configuration or of the account can help: exit status 2."""
     return isinstance(error, ConfigurationError) or (isinstance(error, PullError) and error.is_configuration)
 
 
 def decisive(failures: Sequence[Exception]) -> Exception:
-    """Of all failures of a run, the one to raise: the first that a later run may not meet, else the first.
+    """Return the failure that a run raises: the first that a later run may not meet, else the first.
 
     A scheduler gives up on exit status 2, so it is right only when nothing but a change can help.
     """

@@ -82,7 +82,7 @@ logger = logging.getLogger("sms_source.airflow")
     tags=["dlt", "sms"],
 )
 def load_replies_dag() -> None:
-    """One task: all of a run is one process, which holds the journal from its start to its end."""
+    """Define one task: a run is one process, which holds the journal from its start to its end."""
 
     @task(
         retries=3,

@@ -136,7 +136,7 @@ class SmsClient:
         *,
         limit: int = settings.MAX_PULL_LIMIT,
     ) -> RawAnswer:
-        """Asks for the records of one phone number (E.164) from `begin` to `end` (Unix seconds).
+        """Ask for the records of one phone number (E.164) from `begin` to `end` (Unix seconds).
 
         At most `limit` (1 to 100) come back, and there is no next page: halve the time when there are so
         many. `begin` may be 7 days ago; whether the ends belong to it is not documented. In all that is
@@ -156,7 +156,7 @@ class SmsClient:
         return self._post(feed, feed.look_up_action, parameters)
 
     def check(self, feed: Feed, sms_sdk_app_id: str) -> None:
-        """Proves network, signature, permission and application id without taking a record.
+        """Prove network, signature, permission and application id without taking a record.
 
         Looks up one second of a number that nobody has; were the look-up a queue as well, this question
         still takes nothing.
@@ -225,7 +225,7 @@ class SmsClient:
         return failure
 
     def _lost(self, exchange: Exchange, error: Exception, received: int) -> tuple[str, str]:
-        """Code and message of a failure beneath HTTP; how far the request came decides what it means."""
+        """Return code and message of a failure beneath HTTP; how far the request came decides them."""
         causes = list(_causes(error))
         # The system's own words, or OpenSSL's; never an exception's text, which may quote what a peer sent.
         reasons = [cause.strerror for cause in causes if isinstance(cause, OSError) and cause.strerror]

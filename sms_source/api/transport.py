@@ -57,14 +57,14 @@ class Exchange:
         self._until = min(self._deadline, now + CONNECT_TIMEOUT)
 
     def left(self) -> float:
-        """Seconds that the network may still take. Raises `TimeoutError` when there are none."""
+        """Return the seconds that the network may still take. Raises `TimeoutError` when there are none."""
         left = self._until - time.monotonic()
         if left <= 0:
             raise TimeoutError("the request has taken its time")
         return left
 
     def send(self) -> None:
-        """From here on, the request may have been executed."""
+        """Note that the request may have been executed from here on."""
         self._until = self._deadline
         self.left()
         self.stage = Stage.SENT
@@ -143,7 +143,7 @@ class _Connection(HTTPConnection):
         raise OSError("the name has no address")
 
     def _tunnel(self) -> None:
-        """Has the proxy make a connection, for TLS to go through."""
+        """Have the proxy make a connection, for TLS to go through."""
         super()._tunnel()
         exchange = CURRENT.get()
         exchange.stage = Stage.TLS

@@ -98,7 +98,7 @@ def _configuration(error: BaseException) -> str:
 
 
 def _missing(error: ConfigFieldMissingException) -> str:
-    """Which settings are missing, by the names that they have in files and in the environment."""
+    """Return which settings are missing, by the names that they have in files and in the environment."""
     if isinstance(error.config, SmsSourceConfiguration):
         names, section = list(error.traces), ".".join(SECTIONS)
         file, hint = ".dlt/config.toml", "; .dlt/example.secrets.toml shows the whole configuration"
@@ -116,7 +116,7 @@ def _missing(error: ConfigFieldMissingException) -> str:
 
 
 def _leaf(name: str, traces: list[LookupTrace | LookupTraces]) -> list[tuple[str, list[str]]]:
-    """Names and sections of what is missing under `name`: of a nested configuration, its first form's."""
+    """Return names and sections of what `name` lacks: of a nested configuration, its first form's."""
     first = traces[0]
     if isinstance(first, LookupTraces):
         return [leaf for inner, its_traces in first.traces.items() for leaf in _leaf(inner, its_traces)]
@@ -125,7 +125,7 @@ def _leaf(name: str, traces: list[LookupTrace | LookupTraces]) -> list[tuple[str
 
 
 def _not_toml(error: TomlProviderReadException) -> str:
-    """Which file is not TOML, in which line and why; dlt names all the files that it looks for."""
+    """Return which file is not TOML, in which line and why; dlt names all the files that it looks for."""
     for path in map(Path, error.full_paths):
         text = ""
         try:

@@ -39,13 +39,13 @@ class Output(Protocol):
         """Set up `logging`."""
 
     def notice(self, text: str) -> None:
-        """Something told from a signal handler."""
+        """Tell something from a signal handler."""
 
     def checked(self, what: str, detail: str) -> None:
         """Tell of a part of --check that holds."""
 
     def no_record_taken(self, *, is_asked: bool) -> None:
-        """All parts of --check hold; whether Tencent Cloud was asked for one of them."""
+        """Tell that all parts of --check hold, and whether Tencent Cloud was asked for one of them."""
 
     def summary(self, summary: Summary) -> None:
         """Tell what a run did."""
@@ -57,10 +57,10 @@ class Output(Protocol):
         """Tell what a round of --follow did."""
 
     def end(self) -> None:
-        """There are no more rounds."""
+        """Tell what is left to tell: there are no more rounds."""
 
     def where(self, summary: Summary, options: SmsSourceConfiguration) -> None:
-        """Where the rows are."""
+        """Tell where the rows are."""
 
     def error(self, error: Exception) -> int:
         """Tell what ended the job; return its exit status."""
@@ -86,7 +86,7 @@ class TextOutput:
         print(f"ok  {what:13}  {detail}")
 
     def no_record_taken(self, *, is_asked: bool) -> None:
-        """How it can be known."""
+        """Print how it can be known."""
         print(ASKED if is_asked else NOT_ASKED)
 
     def summary(self, summary: Summary) -> None:
@@ -104,14 +104,14 @@ class TextOutput:
             self.summary(summary)
 
     def end(self) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def where(self, summary: Summary, options: SmsSourceConfiguration) -> None:
         """Print a command that shows what matters most, where there is one."""
         _print_where(summary, options)
 
     def error(self, error: Exception) -> int:
-        """One clear message; with --verbose the traceback, too."""
+        """Print one clear message; with --verbose the traceback, too."""
         if self._verbose:
             traceback.print_exception(error)
         message, status = explain(error, whereabouts=getattr(error, "whereabouts", ""))
@@ -170,7 +170,7 @@ class JsonOutput:
             self._untold = None
 
     def where(self, summary: Summary, options: SmsSourceConfiguration) -> None:
-        """Nothing: the summary names destination and dataset."""
+        """Print nothing: the summary names destination and dataset."""
 
     def error(self, error: Exception) -> int:
         """Return the same message as in text, with its code and the exit status."""
@@ -213,7 +213,7 @@ def _set_levels(*, verbose: bool) -> None:
 
 
 def _without_traceback(record: logging.LogRecord) -> bool:
-    """Cuts what dlt logs to its first line: a person has the error's message, and no row is shown."""
+    """Cut what dlt logs to its first line: a person has the error's message, and no row is shown."""
     lines = record.getMessage().partition("Traceback (most recent call last)")[0].splitlines()
     record.msg, record.args, record.exc_info = (lines or [""])[0].rstrip(), None, None
     return True

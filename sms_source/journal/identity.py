@@ -122,7 +122,7 @@ def note(storage: Storage, identity: Identity, **changes: Any) -> Identity:
 
 
 def _has_moved(before: Owner, after: Owner) -> bool:
-    """Whether only the database's file is elsewhere, and not at its old place any more."""
+    """Return whether only the database's file is elsewhere, and not at its old place any more."""
     return replace(before, location=after.location) == after and not Path(before.location).exists()
 
 

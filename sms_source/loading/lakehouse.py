@@ -31,7 +31,7 @@ def have_package(table_format: str) -> None:
 
 
 def has_lasting_catalog() -> bool:
-    """Whether the catalog of Iceberg's tables, by dlt's configuration or pyiceberg's, outlives the process.
+    """Return whether the catalog of Iceberg's tables, dlt's or pyiceberg's, outlives the process.
 
     Raises:
         ConfigurationError: it can't be opened.

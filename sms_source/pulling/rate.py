@@ -88,7 +88,7 @@ class RateLimiter:
                 self._raise_at = now + RAISED_AFTER_SECONDS
 
     def _pause(self, now: float) -> float:
-        """Seconds until fewer requests than the rate are within a second."""
+        """Return the seconds until fewer requests than the rate are within a second."""
         # How many of the requests sent must be more than a second ago, the oldest first.
         surplus = len(self._sent) + self._unused + 1 - self._per_second
         if surplus <= 0:

@@ -128,7 +128,7 @@ class Server:
         self._thread.join()
 
     def is_alive(self) -> bool:
-        """Whether it still serves."""
+        """Return whether it still serves."""
         return self._thread.is_alive()
 
     def _serve(self) -> None:

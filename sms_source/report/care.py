@@ -21,7 +21,7 @@ class InDoubt:
 
 
 def read_in_doubt(warehouse: Warehouse) -> InDoubt:
-    """`pulls_in_doubt`."""
+    """Read `pulls_in_doubt`."""
     total = warehouse.row(
         "select count(*) as pulls, cast(coalesce(sum(at_risk), 0) as bigint) as at_risk, "
         "cast(coalesce(sum(recovered), 0) as bigint) as recovered from {pulls_in_doubt}"
@@ -35,7 +35,7 @@ def read_in_doubt(warehouse: Warehouse) -> InDoubt:
 
 
 def read_rejected(warehouse: Warehouse, period: Period) -> list[Row]:
-    """Why records of the period were rejected: feed, reason, records, and the time of the newest one."""
+    """Return why records of the period were rejected: feed, reason, records, and the newest one's time."""
     return warehouse.rows(
         "select feed, reason, count(*) as records, max(pulled_at) as newest, "
         "cast(sum(count(*)) over () as bigint) as total from {rejected_records} "
@@ -59,7 +59,7 @@ class Late:
 
 
 def read_late(warehouse: Warehouse, period: Period) -> Late:
-    """`late_replies`, in the period."""
+    """Read `late_replies`, in the period."""
     row = warehouse.row(
         "select count(*) as replies, max(delay_seconds) as longest, "
         "percentile_cont(0.5) within group (order by delay_seconds) as median "

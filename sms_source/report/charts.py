@@ -26,7 +26,7 @@ _CONFIG = {
 
 
 def bars(labels: Sequence[str], whole: Sequence[int], part: Sequence[int] | None = None) -> Markup:
-    """Bars from left to right; those of `part` are within those of `whole`, and stand out."""
+    """Draw bars from left to right; those of `part` are within those of `whole`, and stand out."""
     values = [
         {"label": label, "whole": count, "part": within}
         for label, count, within in zip(labels, whole, part or whole, strict=True)
@@ -68,7 +68,7 @@ def _bar(field: str, color: str, ticks: int) -> dict[str, Any]:
 
 
 def week(counts: Mapping[tuple[int, int], int], weekdays: Sequence[str]) -> Markup:
-    """Weekdays by hours: the more, the darker.
+    """Draw weekdays by hours: the more, the darker.
 
     Args:
         counts: by weekday (from 1) and hour.

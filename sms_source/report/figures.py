@@ -62,7 +62,7 @@ class Listed:
 
     @classmethod
     def of(cls, rows: list[Row]) -> "Listed":
-        """Rows whose column `total` says how many there are."""
+        """Make a list of rows whose column `total` says how many there are."""
         return cls(rows[0]["total"] if rows else 0, rows)
 
 
@@ -85,7 +85,7 @@ class Replies:
 
 
 def read_replies(warehouse: Warehouse, period: Period) -> Replies:
-    """Totals of `unique_replies`."""
+    """Read the totals of `unique_replies`."""
     total = warehouse.row("select count(*) as replies, max(reply_time) as newest from {unique_replies}")
     people = warehouse.row(
         "select count(distinct phone_number) as people from {unique_replies} "
@@ -124,7 +124,7 @@ class Hours:
 
 
 def read_hours(warehouse: Warehouse) -> Hours:
-    """`reply_hours`, with 0 where it has no row."""
+    """Read `reply_hours`, with 0 where it has no row."""
     counts = {(weekday, hour): 0 for weekday in range(1, 8) for hour in range(24)}
     for row in warehouse.rows("select weekday, hour, replies from {reply_hours}"):
         counts[row["weekday"], row["hour"]] += row["replies"]

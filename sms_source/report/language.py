@@ -93,7 +93,7 @@ class Language:
         return self.ngettext(*_MINUTES, count) % {"num": count}
 
     def age(self, value: datetime) -> str:
-        """How long ago something was."""
+        """Return how long ago something was."""
         if value > self._now + timedelta(minutes=1):
             return self.gettext("ahead of the clock")
         if value > self._now - timedelta(minutes=1):

@@ -68,7 +68,7 @@ order by messages desc, description limit %s)
 
 
 def read_deliveries(warehouse: Warehouse, period: Period) -> Deliveries:
-    """`deliveries`, in the period: by day, and by reason."""
+    """Read `deliveries`, in the period: by day, and by reason."""
     rows = warehouse.rows(_DELIVERIES, period.dates[0], period.dates[-1], LISTED)
     delivered, failed = dict.fromkeys(period.dates, 0), dict.fromkeys(period.dates, 0)
     undated = 0
@@ -118,7 +118,7 @@ class Responses:
 
 
 def read_responses(warehouse: Warehouse, period: Period) -> Responses:
-    """`reply_attributions` and `response_rates`."""
+    """Read `reply_attributions` and `response_rates`."""
     first, last = period.dates[0], period.dates[-1]
     begin, end = (bound.astimezone(timezone.utc) for bound in period.bounds)
     answers = gather(

@@ -48,11 +48,11 @@ class Warehouse:
         self.views = [row["table_name"] for row in found if row["table_type"] == "VIEW"]
 
     def lacks(self, *names: str) -> list[str]:
-        """Those of these relations that the dataset does not have."""
+        """Return those of these relations that the dataset does not have."""
         return [name for name in names if name not in self.relations]
 
     def rows(self, sql: str, *values: Any) -> list[Row]:
-        """All rows of a query.
+        """Return all rows of a query.
 
         Args:
             sql: in what DuckDB and PostgreSQL have in common, `{name}` for a relation of the dataset and
@@ -68,7 +68,7 @@ class Warehouse:
         return self._with_enough_memory(ask)
 
     def stream(self, relation: str) -> Iterator[Sequence[Any]]:
-        """All rows of a relation, in constant memory."""
+        """Yield all rows of a relation, in constant memory."""
 
         def begin() -> tuple[list[Sequence[Any]], Iterator[Sequence[Any]]]:
             rows = self._streamed(f"select * from {self.qualified(relation)}")  # noqa: S608 - quoted
@@ -149,7 +149,7 @@ class Warehouse:
         return f"({view_sql(view, relation=names.__getitem__)})"
 
     def has_view_as_here(self, name: str) -> bool:
-        """Whether the dataset's view is one of DuckDB that this version would make just so.
+        """Return whether the dataset's view is one of DuckDB that this version would make just so.
 
         It may be another version's, or somebody's own.
         """

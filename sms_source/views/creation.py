@@ -129,7 +129,7 @@ def _create(client: SqlClientBase[Any], name: str, sql: str, mark: str, there: d
 
 
 def _reads(view: str, other: str) -> bool:
-    """Whether a view is the other one, or reads it, directly or by a third."""
+    """Return whether a view is the other one, or reads it, directly or by a third."""
     return view == other or any(_reads(read, other) for read in read_view(view).reads)
 
 

@@ -130,7 +130,7 @@ def _values(file: str, alias: str, extra_words: Sequence[str]) -> str:
 
 
 def opts_in(word: str) -> bool:
-    """Whether a keyword is one of the known words by which people come back."""
+    """Return whether a keyword is one of the known words by which people come back."""
     return any(row[0] == word and row[2] == "opt_in" for row in _read_csv("opt_out_words"))
 
 
