@@ -19,7 +19,7 @@ from sms_source.feeds import FEEDS
 from sms_source.loading import destinations
 from sms_source.loading.target import kind_of, merges_in_one_transaction
 from sms_source.views import DIALECTS
-from tests.test_destinations import decide, new_destination
+from tests.helpers.destinations import decide, new_destination
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 

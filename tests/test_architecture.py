@@ -117,6 +117,18 @@ def test_no_file_is_too_long() -> None:
     assert {name: length for name, length in lengths.items() if length > LONGEST_FILE} == {}
 
 
+def test_no_test_imports_from_another() -> None:
+    """What several tests use is in a plain module, so that each file of tests can be read by itself."""
+    found = []
+    for path in sorted((ROOT / "tests").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom):
+                names = [f"{node.module}.{alias.name}" for alias in node.names]
+            found += [f"{path.relative_to(ROOT)}: {name}" for name in names if ".test_" in name]
+    assert found == []
+
+
 def test_the_public_names_are_exported() -> None:
     """All of them can be had, have a docstring, and are sorted; nothing else is offered."""
     assert sms_source.__all__ == sorted(sms_source.__all__)

@@ -11,20 +11,17 @@ from sms_source.journal.identity import Owner
 from sms_source.loading.summary import Summary
 from sms_source.simulator import SimulatorProcess
 from tests.conftest import APP, Job, Warehouse, a_reply
-from tests.test_readme import ROOT
+from tests.environment import ROOT
+from tests.helpers.pages import blocks, text_of
 
-PAGE = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
-
-
-def blocks(language: str) -> list[str]:
-    """Return the page's blocks of a language."""
-    return re.findall(rf"^```{language}\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
+PAGE = text_of("docs/operations.md")
 
 
 def test_its_summary_has_the_fields_of_the_page() -> None:
     """A monitor is configured by them."""
     summary = Summary(Owner("sms_replies", "duckdb", "sms"))
-    ((shown,),) = ([line for line in block.splitlines() if line[0] == "{"] for block in blocks("console"))
+    consoles = [block.splitlines() for block in blocks(PAGE, "console")]
+    ((shown,),) = ([line for line in lines if line[0] == "{"] for lines in consoles)
     assert set(json.loads(shown)) == {"time", "event", *summary.as_dict()}
 
 
@@ -36,7 +33,7 @@ def test_its_queries_run_and_the_state_that_they_leave_suffices(
         configured.enqueue(APP, [a_reply(content)])
         assert job()[0] == 0
     with duckdb.connect(str(warehouse.database)) as connection:
-        for query in (block for block in blocks("sql") if "ducklake_" not in block):
+        for query in (block for block in blocks(PAGE, "sql") if "ducklake_" not in block):
             connection.execute(query.replace("100", "1"))
         assert connection.execute("select count(*) from sms._dlt_pipeline_state").fetchall() == [(2,)]
     shutil.rmtree(tmp_path / "dlt")

@@ -1,7 +1,6 @@
 """The README is what a newcomer lives by, so what it shows is run; in both languages."""
 
 import re
-from pathlib import Path
 
 import duckdb
 import pytest
@@ -11,21 +10,11 @@ from sms_source.configuration import SmsSourceConfiguration
 from sms_source.credentials import TencentCloudCredentials
 from sms_source.simulator import SimulatorProcess
 from tests.conftest import APP, Job, a_reply
+from tests.helpers.pages import blocks, text_of
 
-ROOT = Path(__file__).parent.parent
 PAGES = ("README.md", "README.zh-CN.md")
 
 Capture = pytest.CaptureFixture[str]
-
-
-def text_of(page: str) -> str:
-    """Return a page of the project."""
-    return (ROOT / page).read_text(encoding="utf-8")
-
-
-def blocks(page: str, language: str) -> list[str]:
-    """Return a page's blocks of a language."""
-    return re.findall(rf"^ *```{language}\n(.*?)^ *```", text_of(page), re.DOTALL | re.MULTILINE)
 
 
 def shape(text: str) -> list[str]:
@@ -46,7 +35,7 @@ def test_its_python_runs(
 ) -> None:
     """In the order of the page, in an empty folder, against the simulator."""
     configured.enqueue(APP, [a_reply()])
-    for code in blocks(page, "python"):
+    for code in blocks(text_of(page), "python"):
         exec(compile(code, page, "exec"), {})  # noqa: S102 - our own page
     with duckdb.connect("sms_replies.duckdb", read_only=True) as connection:
         assert connection.execute("select count(*) from sms.replies").fetchall() == [(1,)]
@@ -56,11 +45,11 @@ def test_its_demo_prints_what_the_page_shows_and_its_queries_find_something(job:
     """But for the numbers that differ from run to run; the demo has no pull in doubt."""
     out = job("--demo")[1]
     for page in PAGES:
-        (shown,) = (block for block in blocks(page, "console") if block.startswith("$ make demo"))
+        (shown,) = (block for block in blocks(text_of(page), "console") if block.startswith("$ make demo"))
         assert shape(out) == shape(shown)[2:]
     with duckdb.connect("sms_replies_demo.duckdb") as connection:
         for page in PAGES:
-            for query in blocks(page, "sql"):
+            for query in blocks(text_of(page), "sql"):
                 rows = connection.execute(query).fetchall()
                 assert bool(rows) == ("in_doubt" not in query), query
 
@@ -70,7 +59,7 @@ def test_its_check_prints_what_the_page_shows(configured: SimulatorProcess, caps
     main(["check"])
     found = shape(capsys.readouterr().out)
     for page in PAGES:
-        (shown,) = (block for block in blocks(page, "console") if "tencent-sms check" in block)
+        (shown,) = (block for block in blocks(text_of(page), "console") if "tencent-sms check" in block)
         assert found == shape(shown)[1:]
 
 
@@ -81,7 +70,7 @@ def test_its_quiet_run_prints_what_the_page_shows(configured: SimulatorProcess, 
     main(["load"])
     found = shape(capsys.readouterr().out)
     for page in PAGES:
-        (shown,) = (block for block in blocks(page, "console") if "No new replies" in block)
+        (shown,) = (block for block in blocks(text_of(page), "console") if "No new replies" in block)
         assert found == shape(shown)[1:]
 
 

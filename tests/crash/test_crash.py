@@ -2,18 +2,8 @@
 
 import pytest
 
-from tests.crash.harness import Options, run
-
-SEED = 20210111
-
-
-def assert_promise_is_kept(options: Options) -> None:
-    """Run the harness; fail with its whole report."""
-    report = run(options)
-    print(report)
-    assert not report.violations, f"seed {options.seed}\n{report}"
-    assert report.kills >= options.kills
-    assert report.counts["loaded"] + report.counts["lost in flight"] == report.counts["enqueued"]
+from tests.crash.options import Options
+from tests.crash.promise import SEED, assert_promise_is_kept
 
 
 @pytest.mark.long

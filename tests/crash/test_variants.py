@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.crash.harness import Options
-from tests.crash.test_crash import SEED, assert_promise_is_kept
+from tests.crash.promise import SEED, assert_promise_is_kept
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,8 @@ from tests.crash.harness import Options
 from tests.crash.harness import run as run_crash_harness
 from tests.ducklake.conftest import Lake
 from tests.helpers.jobs import start_job
+from tests.helpers.pages import blocks, text_of
 from tests.helpers.replies import ALL_FIELDS, as_rows, canonical, everything_people_write
-from tests.test_operations import blocks as pages_blocks
 
 TO_LAKE = ("--destination", "ducklake")
 
@@ -72,7 +72,7 @@ def test_the_operations_page_compacts_and_expires_beside_the_job(
     configured: SimulatorProcess, lake: Lake, job: Job
 ) -> None:
     """Small files become large ones and old snapshots go, while each load is there once."""
-    (statements,) = (block for block in pages_blocks("sql") if "ducklake_" in block)
+    (statements,) = (block for block in blocks(text_of("docs/operations.md"), "sql") if "ducklake_" in block)
     maintenance = statements.replace("interval '7 days'", "interval '0 days'").split(";")
     texts = [str(number) for number in range(40)]
     configured.enqueue(APP, [a_reply("first")])

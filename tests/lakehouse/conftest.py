@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from datetime import timezone
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,19 @@ from deltalake import DeltaTable
 from tests.conftest import Rows
 
 EXECUTORS = 2
+TO_FILES = ("--destination", "filesystem")
+FIELDS = (
+    *("sms_sdk_app_id", "reply_time", "phone_number", "country_code", "subscriber_number"),
+    *("sign_name", "extend_code", "reply_content"),
+)
+
+
+def plain(rows: Any) -> Rows:
+    """Return rows in an order and a form that no engine decides: one may order equals as it likes."""
+    return sorted(
+        (tuple(str(value.astimezone(timezone.utc)) if hasattr(value, "hour") else value for value in row))
+        for row in rows
+    )
 
 
 class Lake:

@@ -16,9 +16,9 @@ from sms_source import forget, load, sms_source
 from sms_source.simulator import SimulatorProcess
 from tests.conftest import APP, Job, Rows, a_reply
 from tests.helpers.replies import as_rows, canonical, everything_people_write
+from tests.lakehouse.conftest import FIELDS, TO_FILES
 from tests.lakehouse.crash import CATALOG, catalog_beside
 from tests.lakehouse.crash import run as run_crash_harness
-from tests.lakehouse.test_lakehouse import FIELDS, TO_FILES
 
 
 class Iceberg:

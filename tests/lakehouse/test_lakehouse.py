@@ -17,18 +17,13 @@ from deltalake import DeltaTable
 
 import sms_source
 from sms_source.simulator import SimulatorProcess, demo_replies
-from tests.conftest import APP, Job, Rows, a_reply
+from tests.conftest import APP, Job, a_reply
+from tests.helpers.pages import blocks, text_of
 from tests.helpers.replies import as_rows, canonical, everything_people_write
-from tests.lakehouse.conftest import EXECUTORS, Lake
+from tests.lakehouse.conftest import EXECUTORS, FIELDS, TO_FILES, Lake, plain
 from tests.lakehouse.crash import run as run_crash_harness
-from tests.test_operations import blocks as pages_blocks
 
-TO_FILES = ("--destination", "filesystem")
 NOW = 1_795_000_000
-FIELDS = (
-    *("sms_sdk_app_id", "reply_time", "phone_number", "country_code", "subscriber_number"),
-    *("sign_name", "extend_code", "reply_content"),
-)
 # Where Spark's SQL has another word than DuckDB's.
 TRANSLATION = {
     "sms.replies": "replies",
@@ -73,14 +68,6 @@ def translated(query: str) -> str:
     for phrase, other in TRANSLATION.items():
         query = query.replace(phrase, other)
     return query
-
-
-def plain(rows: Any) -> Rows:
-    """Rows in an order and a form that does not depend on the engine, which may order equals as it likes."""
-    return sorted(
-        (tuple(str(value.astimezone(timezone.utc)) if hasattr(value, "hour") else value for value in row))
-        for row in rows
-    )
 
 
 # Spark says so of pandas 3, which is not used here.
@@ -196,7 +183,7 @@ def test_the_operations_page_compacts_the_tables(configured: SimulatorProcess, l
         configured.enqueue(APP, [a_reply(content)])
         assert job(*TO_FILES)[0] == 0
     assert len(lake.live_files("replies")) == 4
-    (code,) = pages_blocks("python")
+    (code,) = blocks(text_of("docs/operations.md"), "python")
     exec(compile(code, "operations.md", "exec"), {})  # noqa: S102 - our own page
     assert len(lake.live_files("replies")) == 1
     configured.enqueue(APP, [a_reply("e")])

@@ -10,7 +10,7 @@ from deltalake import DeltaTable, write_deltalake
 
 from sms_source.views import view_sql
 from tests.benchmark.views import make_tables
-from tests.lakehouse.test_lakehouse import plain
+from tests.lakehouse.conftest import plain
 from tests.views.warehouse import TABLES
 
 VIEWS = ("opt_out_words", "unique_replies", "opt_outs", "campaigns", "answers")

@@ -1,8 +1,10 @@
-"""Looks through all files below a folder for what nobody may read there."""
+"""Looks through all files below a folder, and all texts of a warehouse, for what nobody may read there."""
 
 import json
 from collections.abc import Iterable
 from pathlib import Path
+
+from tests.conftest import Warehouse
 
 
 def forms(text: str) -> set[bytes]:
@@ -24,3 +26,18 @@ def found(folder: Path, texts: Iterable[str], *, without: Iterable[str] = ()) ->
             if any(form in content for form in wanted):
                 hits.add(str(path.relative_to(folder)))
     return hits
+
+
+def texts_of(warehouse: Warehouse) -> list[str]:
+    """Return every value of every column of text, in every table of every schema."""
+    columns = warehouse.query(
+        "select table_schema, table_name, column_name from information_schema.columns "
+        "where data_type = 'VARCHAR'"
+    )
+    return [
+        value
+        for schema, table, column in columns
+        for (value,) in warehouse.query(
+            f'select "{column}" from "{schema}"."{table}" where "{column}" is not null'
+        )
+    ]

@@ -12,8 +12,8 @@ import sms_source
 from sms_source.cli import main
 from sms_source.simulator import SimulatorProcess
 from tests.conftest import APP, Warehouse, a_reply
+from tests.privacy.keys import KEY, KEYS
 from tests.privacy.scan import found
-from tests.privacy.test_encryption import KEY, KEYS
 
 SECRET = "a secret of some length"
 NUMBER, NATIONAL, OTHER = "+8613712345678", "13712345678", "+8613800138000"

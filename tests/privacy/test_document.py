@@ -11,8 +11,8 @@ import sms_source
 from sms_source.journal.archive import read_bundle
 from sms_source.simulator import SimulatorProcess
 from tests.conftest import APP, Warehouse, a_reply
+from tests.privacy.keys import KEY
 from tests.privacy.scan import found
-from tests.privacy.test_encryption import KEY
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "privacy.md"
 NUMBER, OTHER, TEXT = "+8613712345678", "+8613800138000", "what only one person wrote"

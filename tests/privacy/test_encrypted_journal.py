@@ -21,8 +21,8 @@ from sms_source.journal.storage import Storage
 from sms_source.loading.loader import Loader, resolve_options
 from sms_source.simulator import SimulatorProcess
 from tests.conftest import APP, Warehouse, a_reply
+from tests.privacy.keys import ANSWER, INTENT, KEY, KEYS, OTHER_KEY
 from tests.privacy.scan import found
-from tests.privacy.test_encryption import ANSWER, INTENT, KEY, KEYS, OTHER_KEY
 
 TEXT = "please 退订, my name is Ångström"
 NUMBER = "+8613712345678"

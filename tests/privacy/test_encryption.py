@@ -9,13 +9,8 @@ from hypothesis import strategies as st
 
 from sms_source.errors import ConfigurationError
 from sms_source.journal.encryption import Keys, key_id_of, lasting_name
+from tests.privacy.keys import ANSWER, INTENT, KEY, KEYS, OTHER_KEY, PATH
 
-KEY, OTHER_KEY = (base64.b64encode(bytes([n]) * 32).decode() for n in (1, 2))
-KEYS = Keys.parse(KEY)
-PATH = (
-    "drains/20261124T132000000000Z-0123abcd/000001.replies.1400006666.ap-guangzhou.100.20261124T132000000000Z"
-)
-ANSWER, INTENT = f"{PATH}.answer", f"{PATH}.intent"
 BUNDLE = "20261124T132000000000Z-20261124T132000000000Z-0123abcd.89abcdef.0.{load_id}.zip"
 
 

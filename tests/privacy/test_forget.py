@@ -15,8 +15,8 @@ from sms_source.journal.journal import Journal
 from sms_source.loading.loader import resolve_options
 from sms_source.simulator import SimulatorProcess
 from tests.conftest import APP, Warehouse, a_reply
+from tests.privacy.keys import KEY
 from tests.privacy.scan import found
-from tests.privacy.test_encryption import KEY
 
 SECRET = "a secret of some length"
 NUMBER, NATIONAL, OTHER = "+8613712345678", "13712345678", "+8613800138000"

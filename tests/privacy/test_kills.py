@@ -12,8 +12,8 @@ import pytest
 
 from sms_source.simulator import SimulatorProcess
 from tests.conftest import APP, Warehouse, a_reply
+from tests.privacy.keys import KEY
 from tests.privacy.scan import found
-from tests.privacy.test_encryption import KEY
 
 ROOT = Path(__file__).resolve().parents[2]
 DATABASE = ("sms_replies.duckdb", "sms_replies.duckdb.wal")

@@ -18,8 +18,8 @@ from sms_source.privacy.numbers import RUN
 from sms_source.privacy.pseudonym import without_numbers
 from sms_source.simulator import SimulatorProcess
 from tests.conftest import APP, Warehouse, a_reply
-from tests.privacy.scan import found
-from tests.privacy.test_encryption import KEY
+from tests.privacy.keys import KEY
+from tests.privacy.scan import found, texts_of
 
 SECRET = "a secret of some length"
 NUMBER, DIGITS, NATIONAL = "+8613712345678", "8613712345678", "13712345678"
@@ -27,21 +27,6 @@ PERSON = sms_source.pseudonym(NUMBER, SECRET)
 WIDE = "".join(chr(ord(char) + 0xFEE0) for char in NUMBER)
 """As a Chinese keyboard writes it."""
 ARABIC = "+" + "".join(chr(ord("\u0660") + int(digit)) for digit in DIGITS)
-
-
-def texts_of(warehouse: Warehouse) -> list[str]:
-    """Every value of every column of text, in every table of every schema."""
-    columns = warehouse.query(
-        "select table_schema, table_name, column_name from information_schema.columns "
-        "where data_type = 'VARCHAR'"
-    )
-    return [
-        value
-        for schema, table, column in columns
-        for (value,) in warehouse.query(
-            f'select "{column}" from "{schema}"."{table}" where "{column}" is not null'
-        )
-    ]
 
 
 def test_a_pseudonym_has_the_documented_form() -> None:

@@ -15,9 +15,8 @@ from sms_source.journal.journal import Journal
 from sms_source.simulator import SimulatorProcess
 from tests.conftest import APP, Warehouse, a_reply
 from tests.helpers.jobs import wait_until
-from tests.privacy.scan import found
-from tests.privacy.test_encryption import KEY
-from tests.privacy.test_pseudonyms import texts_of
+from tests.privacy.keys import KEY
+from tests.privacy.scan import found, texts_of
 from tests.receiving.receiving_job import ReceivingJob, a_pushed_receipt, a_pushed_reply
 
 SECRET = "a secret of some length"

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.crash.options import Options
-from tests.crash.test_crash import SEED, assert_promise_is_kept
+from tests.crash.promise import SEED, assert_promise_is_kept
 
 
 @pytest.mark.timeout(600)

@@ -13,29 +13,8 @@ from sms_source.views import VIEWS, view_sql
 from sms_source.views.sql import read_view
 from tests.views.conftest import Databases
 from tests.views.oracle import Data, read, reply_hours
-from tests.views.test_oracle import comparable
-from tests.views.warehouse import NOON, TABLES, Warehouse, a_row
+from tests.views.warehouse import COLUMNS, NOON, TABLES, Warehouse, a_row, comparable
 
-COLUMNS = {
-    "opt_out_words": "word country_code meaning source",
-    "unique_replies": " ".join(TABLES["replies"]),
-    "opt_outs": "sms_sdk_app_id sign_name phone_number country_code opted_out_at keyword reply_content "
-    "reply_id requests rule honour_by blocked_by_tencent",
-    "possible_opt_outs": "reply_id sms_sdk_app_id sign_name phone_number reply_time reply_content phrase",
-    "campaigns": "sms_sdk_app_id sign_name extend_code replies people opted_out opt_out_share first_reply_at "
-    "last_reply_at",
-    "answers": "sms_sdk_app_id sign_name extend_code keyword people people_share",
-    "reply_hours": "weekday hour replies people",
-    "late_replies": "reply_id reply_time pulled_at delay_seconds",
-    "pulls_in_doubt": " ".join(n for n in TABLES["pulls"] if n != "_dlt_load_id")
-    + " recoverable_until recovered",
-    "receipt_codes": "code carrier category meaning",
-    "unique_receipts": " ".join(TABLES["receipts"]),
-    "deliveries": "day sms_sdk_app_id report_status description messages people category meaning",
-    "reply_attributions": "reply_id receipt_id serial_no session_context response_seconds candidates",
-    "response_rates": "day sms_sdk_app_id session_context delivered replied reply_rate "
-    "median_response_seconds opted_out",
-}
 CATEGORIES = {
     *("delivered", "carrier_error", "invalid_number", "shutdown", "blocklist", "frequency", "other"),
 }

@@ -1,14 +1,13 @@
 """Each view says of random tables what plain Python says, on DuckDB and on PostgreSQL."""
 
-from datetime import date, datetime, timedelta, timezone
-from typing import Any
+from datetime import timedelta, timezone
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.views.oracle import ORACLE, Data
-from tests.views.warehouse import NOON, Row, Warehouse, a_row
+from tests.views.warehouse import NOON, Row, Warehouse, a_row, comparable
 
 # Few values, so that what the views compare is often equal.
 APPS = st.sampled_from(["1400006666", "1400007777"])
@@ -138,19 +137,6 @@ def pulls(draw: st.DrawFn) -> list[Row]:
         )
         for number in range(draw(st.integers(0, 4)))
     ]
-
-
-def comparable(rows: list[tuple[Any, ...]]) -> list[str]:
-    """Rows in an order and a form that do not depend on the database."""
-
-    def plain(value: Any) -> Any:
-        if isinstance(value, datetime):
-            return value.astimezone(timezone.utc).isoformat()
-        if isinstance(value, date):
-            return value.isoformat()
-        return round(value, 9) if isinstance(value, float) else value
-
-    return sorted(repr(tuple(map(plain, row))) for row in rows)
 
 
 @pytest.mark.long

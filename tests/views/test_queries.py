@@ -13,20 +13,11 @@ import pytest
 import yaml  # type: ignore[import-untyped]
 
 from tests.conftest import Rows
+from tests.helpers.pages import blocks, text_of
 from tests.views.conftest import Databases
-from tests.views.test_contract import COLUMNS
-from tests.views.test_oracle import comparable
-from tests.views.warehouse import Warehouse, a_row
+from tests.views.warehouse import COLUMNS, Warehouse, a_row, comparable
 
-PAGE = (Path(__file__).resolve().parents[2] / "docs" / "queries.md").read_text(encoding="utf-8")
-
-
-def blocks(language: str) -> list[str]:
-    """Return the page's blocks of code in a language."""
-    found: list[str] = re.findall(rf"```{language}\n(.*?)```", PAGE, re.DOTALL)
-    return found
-
-
+PAGE = text_of("docs/queries.md")
 WITHOUT_MARIMO = "marimo is not here: make test-views installs it"
 NOW = datetime.now(timezone.utc).replace(microsecond=0)
 HOUR = timedelta(hours=1)
@@ -71,7 +62,7 @@ def answers(databases: Databases) -> dict[str, Rows]:
     warehouse = databases.warehouse()
     assert warehouse.create_views() == []
     fill(warehouse)
-    return {query: warehouse.query(query) for query in blocks("sql")}
+    return {query: warehouse.query(query) for query in blocks(PAGE, "sql")}
 
 
 ROWS: dict[str, Rows] = {
@@ -103,7 +94,7 @@ def test_a_query_of_the_page_gives_what_it_promises(answers: dict[str, Rows], qu
 
 def test_each_query_of_the_page_has_an_answer(answers: dict[str, Rows]) -> None:
     """A query that finds nothing in a week that has something of everything asks wrong."""
-    assert len(answers) == len(blocks("sql")) == 13
+    assert len(answers) == len(blocks(PAGE, "sql")) == 13
     assert [query for query, rows in answers.items() if not rows] == []
     (opted_out,) = next(rows for query, rows in answers.items() if "honour_by, blocked" in query)
     assert opted_out[0] == "+1"
@@ -112,7 +103,7 @@ def test_each_query_of_the_page_has_an_answer(answers: dict[str, Rows]) -> None:
 
 def test_the_sources_of_dbt_name_views_and_columns_that_exist() -> None:
     """The block is valid YAML, and what it names is in the contract."""
-    (block,) = blocks("yaml")
+    (block,) = blocks(PAGE, "yaml")
     (source,) = yaml.safe_load(block)["sources"]
     for table in source["tables"]:
         assert {column["name"] for column in table.get("columns", [])} <= set(COLUMNS[table["name"]].split())
@@ -156,7 +147,7 @@ def test_the_notebook_s_cell_reads_a_view(own_folders: Path) -> None:
     warehouse = Warehouse(dlt.destinations.duckdb("sms_replies.duckdb"), folder=own_folders)
     warehouse.create_views()
     warehouse.fill(replies=[a_row("replies", 1)])
-    (cell,) = blocks("python")
+    (cell,) = blocks(PAGE, "python")
     Path("notebook.py").write_text(NOTEBOOK.format(cell=indent(cell, "    ")), encoding="utf-8")
     done = subprocess.run([sys.executable, "notebook.py"], capture_output=True, text=True, check=False)
     assert (done.stdout, done.returncode) == ("['T']\n", 0), done.stderr

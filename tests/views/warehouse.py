@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import datetime, timedelta, timezone
+from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +48,28 @@ TABLES: dict[str, dict[str, Any]] = {
     },
 }
 KEYS = {"replies": "reply_id", "receipts": "receipt_id", "pulls": "pull_id", "rejected_records": "pull_id"}
+
+COLUMNS = {
+    "opt_out_words": "word country_code meaning source",
+    "unique_replies": " ".join(TABLES["replies"]),
+    "opt_outs": "sms_sdk_app_id sign_name phone_number country_code opted_out_at keyword reply_content "
+    "reply_id requests rule honour_by blocked_by_tencent",
+    "possible_opt_outs": "reply_id sms_sdk_app_id sign_name phone_number reply_time reply_content phrase",
+    "campaigns": "sms_sdk_app_id sign_name extend_code replies people opted_out opt_out_share first_reply_at "
+    "last_reply_at",
+    "answers": "sms_sdk_app_id sign_name extend_code keyword people people_share",
+    "reply_hours": "weekday hour replies people",
+    "late_replies": "reply_id reply_time pulled_at delay_seconds",
+    "pulls_in_doubt": " ".join(n for n in TABLES["pulls"] if n != "_dlt_load_id")
+    + " recoverable_until recovered",
+    "receipt_codes": "code carrier category meaning",
+    "unique_receipts": " ".join(TABLES["receipts"]),
+    "deliveries": "day sms_sdk_app_id report_status description messages people category meaning",
+    "reply_attributions": "reply_id receipt_id serial_no session_context response_seconds candidates",
+    "response_rates": "day sms_sdk_app_id session_context delivered replied reply_rate "
+    "median_response_seconds opted_out",
+}
+"""Of the views, as the contract has them."""
 
 Row = dict[str, Any]
 NOON = datetime(2026, 11, 20, 12, tzinfo=timezone.utc)
@@ -167,3 +189,16 @@ class Warehouse:
     def view(self, name: str, *columns: str) -> Rows:
         """Return what a view has, of these columns, in no order."""
         return self.query(f"select {', '.join(columns) or '*'} from sms.{name}")
+
+
+def comparable(rows: list[tuple[Any, ...]]) -> list[str]:
+    """Return rows in an order and a form that do not depend on the database."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, datetime):
+            return value.astimezone(timezone.utc).isoformat()
+        if isinstance(value, date):
+            return value.isoformat()
+        return round(value, 9) if isinstance(value, float) else value
+
+    return sorted(repr(tuple(map(plain, row))) for row in rows)
