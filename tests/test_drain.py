@@ -14,6 +14,7 @@ from sms_source.journal.local_storage import LocalReservation, LocalStorage
 from sms_source.journal.pull import Pull
 from sms_source.loading.loader import resolve_options
 from sms_source.pulling.bounds import Bounds
+from sms_source.pulling.concurrency import Concurrency
 from sms_source.pulling.drain import Drain
 from sms_source.simulator import SimulatorProcess
 from tests.conftest import APP, OTHER_APP, a_reply
@@ -31,10 +32,13 @@ class Disk(LocalStorage):
     def __init__(self, root: Path) -> None:
         super().__init__(root)
         self._answers = itertools.count()
+        self.failing = threading.Barrier(1)
+        """Those who fail wait here for each other."""
 
     def reserve(self, path: str, size: int) -> LocalReservation:
         """Reserve room, or fail."""
         if next(self._answers) >= self.room:
+            self.failing.wait()
             raise OSError("no room")
         return super().reserve(path, size)
 
@@ -175,7 +179,7 @@ def test_who_stops_reading_leaves_the_rest_in_the_journal(
 def test_a_journal_that_takes_no_more_ends_all_queues(
     configured: SimulatorProcess, journal: Journal, disk: Disk, workers: int
 ) -> None:
-    """What it took is handed on; the failure is told once, however many threads meet it."""
+    """What it took is handed on, and nothing more is asked for."""
     configured.configure(latency=0.01)
     for app_id in BOTH:
         configured.enqueue(app_id, numbered(2_000))
@@ -187,6 +191,21 @@ def test_a_journal_that_takes_no_more_ends_all_queues(
     assert (len(read), len(texts(read)), drain.report.requests) == (5, 500, 5)
     assert not drain.report.drained
     assert configured.stats().handed_out == 500
+
+
+def test_a_journal_that_fails_several_threads_at_once_is_told_once(
+    configured: SimulatorProcess, journal: Journal, disk: Disk
+) -> None:
+    """One message is enough for a person; both queues were about to be asked."""
+    disk.room, disk.failing = 0, threading.Barrier(2)
+    concurrency = Concurrency(2)
+    for _ in range(2):
+        concurrency.add(1.0, 0.001)  # as over a network
+    options = {"sms_sdk_app_ids": BOTH, "pull_workers": 2}
+    drain = drain_of(journal, options, concurrency=concurrency)
+    assert list(drain.pulls()) == []
+    assert [type(failure) for failure in drain.report.failures] == [JournalError]
+    assert configured.stats().pulls == 0
 
 
 def test_a_drain_that_nobody_reads_waits_for_its_reader(
