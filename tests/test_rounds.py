@@ -1,21 +1,15 @@
 """One round: in which order what waits is loaded, when another drain begins, and what is left alone."""
 
 import json
-import threading
-from datetime import timedelta
 from typing import Any
 
-import duckdb
 import pytest
 
 from sms_source import settings
 from sms_source.feeds import REPLIES
 from sms_source.journal.journal import Journal
-from sms_source.journal.pull import now
 from sms_source.journal.writer import JournalDrain
 from sms_source.loading.loader import Loader, resolve_options
-from sms_source.loading.rounds import RETENTION_INTERVAL
-from sms_source.loading.target import file_state
 from sms_source.simulator import SimulatorProcess
 from tests.conftest import APP, Warehouse, a_reply
 from tests.helpers.journals import WEEK, intend, keep_answer
@@ -91,43 +85,3 @@ def test_the_newest_reply_stays_the_newest_when_older_ones_come(
         for time in (1_700_000_000, 1_600_000_000):
             configured.enqueue(APP, [a_reply(ReplyTime=time)])
             assert job.round().newest_ever == "2023-11-14T22:13:20+00:00"
-
-
-def test_a_round_that_fails_leaves_no_pull_in_flight(
-    configured: SimulatorProcess, warehouse: Warehouse
-) -> None:
-    """Whoever goes on after it pulls anew; what came of the drain that had begun waits in the journal."""
-    with loader() as job:
-        job.round().raise_for_failure()
-        configured.enqueue(APP, [a_reply("a")])
-        warehouse.database.rename(warehouse.folder / "away")
-        warehouse.database.mkdir()
-        with pytest.raises(Exception, match=r".") as caught:
-            job.round()
-        assert "safe in the journal" in caught.value.whereabouts  # type: ignore[attr-defined]
-        assert (job.at_risk, job.waiting()) == (0, 1)
-        assert not [thread for thread in threading.enumerate() if thread.name.startswith("pull-")]
-        warehouse.database.rmdir()
-        (warehouse.folder / "away").rename(warehouse.database)
-        job.round().raise_for_failure()
-    assert warehouse.contents() == ["a"]
-
-
-def test_a_quiet_round_looks_for_old_rows_again_when_a_day_is_over(
-    configured: SimulatorProcess, folder: str, warehouse: Warehouse
-) -> None:
-    """Rows grow old when nothing comes, too; until then, the database is left alone."""
-    configured.enqueue(APP, [a_reply("a")])
-    with loader(tables_retention_days=1.0) as job:
-        job.round().raise_for_failure()
-    aged = "update sms.replies set pulled_at = pulled_at - interval 2 day"
-    for ago, left in ((timedelta(0), ["a"]), (RETENTION_INTERVAL + timedelta(seconds=1), [])):
-        with duckdb.connect(str(warehouse.database)) as connection:
-            connection.execute(aged)
-        with Journal(folder) as journal:
-            # As if the job had left the file so: a round looks into one that somebody else has changed.
-            noted = file_state(str(warehouse.database))
-            journal.note(database=noted, retention_at=(now() - ago).isoformat())
-        with loader(tables_retention_days=1.0) as job:
-            job.round().raise_for_failure()
-        assert warehouse.contents() == left
