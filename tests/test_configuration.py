@@ -3,10 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-import dlt
 import pytest
 from dlt.common.configuration import resolve_configuration
-from dlt.common.configuration.exceptions import ConfigFieldMissingException
 
 from sms_source import sms_source
 from sms_source.cli.explain import explain
@@ -164,47 +162,6 @@ def test_what_can_be_no_key_is_refused_without_repeating_it(value: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("destination", "section", "settings"),
-    [
-        (
-            "postgres",
-            "destination.postgres.credentials",
-            ["DESTINATION__POSTGRES__CREDENTIALS__PASSWORD", "DESTINATION__POSTGRES__CREDENTIALS__HOST"],
-        ),
-        ("filesystem", "destination.filesystem", ["DESTINATION__FILESYSTEM__BUCKET_URL"]),
-        (
-            "bigquery",
-            "destination.bigquery.credentials",
-            ["DESTINATION__BIGQUERY__CREDENTIALS__PROJECT_ID"],
-        ),
-    ],
-)
-def test_a_destination_s_missing_settings_are_its_own(
-    destination: str, section: str, settings: list[str]
-) -> None:
-    """Names that do not exist would be set, and nothing would change."""
-    pipeline = dlt.pipeline(f"x_{destination}", destination=destination, dataset_name="sms")
-    with pytest.raises(ConfigFieldMissingException) as caught:
-        pipeline.destination_client()
-    message, status = explain(caught.value)
-    assert status == 2
-    assert f"Set it in [{section}] of .dlt/secrets.toml" in message
-    assert all(setting in message for setting in settings)
-    assert "SMS_SOURCE" not in message
-    assert pipeline.pipeline_name.upper() not in message
-
-
-def test_missing_options_of_the_source_are_named_as_documented() -> None:
-    """With the section that the documents have."""
-    with pytest.raises(ConfigFieldMissingException) as caught:
-        resolve(sms_sdk_app_ids=None)
-    message, status = explain(caught.value)
-    assert status == 2
-    assert "lacks sms_sdk_app_ids. Set it in [sources.sms_source] of .dlt/config.toml" in message
-    assert "as SOURCES__SMS_SOURCE__SMS_SDK_APP_IDS;" in message
-
-
-@pytest.mark.parametrize(
     ("file", "text", "line", "reason"),
     [
         (
@@ -231,17 +188,3 @@ def test_a_file_that_is_no_toml_is_named_with_its_line_and_the_reason(
     assert err.startswith(f"ERROR: {path}, line {line}, is not TOML: ")
     assert reason in err
     assert err.count("\n") == 1
-
-
-def test_where_what_was_pulled_is_now_is_said_by_who_knows() -> None:
-    """Only after a failure at which somebody will ask."""
-    assert explain(RuntimeError("x"), whereabouts="It is here.")[0].endswith(
-        "--verbose shows the traceback. It is here."
-    )
-    full = explain(OSError(28, "No space left on device"), whereabouts="It is here.")
-    assert full == (
-        "A disk is full ([Errno 28] No space left on device): free some room, then run again. It is here.",
-        1,
-    )
-    assert "It is here" not in explain(ConfigurationError("wrong"), whereabouts="It is here.")[0]
-    assert explain(RuntimeError("x"))[0].endswith("traceback.")

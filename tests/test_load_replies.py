@@ -52,6 +52,17 @@ def test_a_run_with_nothing_new_says_so(configured: SimulatorProcess, job: Job) 
     assert out.startswith("No new replies (1 request")
 
 
+@pytest.mark.parametrize("arguments", [[], ["--demo"]], ids=["job", "demo"])
+def test_a_good_run_writes_nothing_to_the_standard_error(
+    configured: SimulatorProcess, arguments: list[str]
+) -> None:
+    """In a process of its own, from its first import to its end: a scheduler mails what it finds there."""
+    configured.enqueue(APP, [a_reply("a")])
+    status, out, err = run_job(*arguments)
+    assert (status, err) == (0, "")
+    assert out
+
+
 def test_the_ledger_s_doubts_and_the_rejected_are_warnings(
     configured: SimulatorProcess, job: Job, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -1,0 +1,230 @@
+"""One emptying of the queues: what is pulled next, who gets what came, and how it ends."""
+
+import itertools
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sms_source.errors import JournalError, PullError
+from sms_source.journal.journal import Journal
+from sms_source.journal.local_storage import LocalReservation, LocalStorage
+from sms_source.journal.pull import Pull
+from sms_source.loading.loader import resolve_options
+from sms_source.pulling.bounds import Bounds
+from sms_source.pulling.concurrency import Concurrency
+from sms_source.pulling.drain import Drain
+from sms_source.simulator import SimulatorProcess
+from tests.conftest import APP, OTHER_APP, a_reply
+from tests.helpers.jobs import wait_until
+from tests.helpers.journals import files
+
+BOTH = [APP, OTHER_APP]
+
+
+class Disk(LocalStorage):
+    """A folder on a disk with room for so many answers."""
+
+    room = 1_000_000
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self._answers = itertools.count()
+        self.failing = threading.Barrier(1)
+        """Those who fail wait here for each other."""
+
+    def reserve(self, path: str, size: int) -> LocalReservation:
+        """Reserve room, or fail."""
+        if next(self._answers) >= self.room:
+            self.failing.wait()
+            raise OSError("no room")
+        return super().reserve(path, size)
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Disk:
+    """Provide a disk with room enough."""
+    return Disk(tmp_path / "journal")
+
+
+@pytest.fixture
+def journal(disk: Disk) -> Iterator[Journal]:
+    """Provide an empty journal on it, which this process holds."""
+    with Journal(disk.url, storage=disk) as journal:
+        yield journal
+
+
+def drain_of(journal: Journal, options: dict[str, Any] | None = None, **given: Any) -> Drain:
+    """Return a drain of the simulator's queues, with one pull at a time unless it is told otherwise."""
+    return Drain(resolve_options({"pull_workers": 1, **(options or {})}), journal.open_drain(), **given)
+
+
+def texts(pulls: list[Pull]) -> list[str]:
+    """Return what people wrote, in the order in which it was handed out."""
+    return [record["ReplyContent"] for pull in pulls for record in pull.records]
+
+
+def numbered(count: int) -> list[dict[str, Any]]:
+    """Return replies that their text tells apart."""
+    return [a_reply(f"{number:04d}") for number in range(count)]
+
+
+def test_an_empty_queue_is_found_out_by_one_request(configured: SimulatorProcess, journal: Journal) -> None:
+    """And leaves nothing behind, however often it is asked whether anything came."""
+    drain = drain_of(journal)
+    assert [drain.begin(), drain.begin()] == [False, False]
+    assert list(drain.pulls()) == []
+    assert (drain.report.requests, drain.report.drained, drain.in_flight) == (1, True, 0)
+    assert configured.stats().pulls == 1
+    assert files(journal) == []
+    assert journal.unloaded() == []
+
+
+def test_who_has_asked_whether_anything_came_gets_all_of_it(
+    configured: SimulatorProcess, journal: Journal
+) -> None:
+    """The answer that told it is the first one."""
+    configured.enqueue(APP, numbered(250))
+    drain = drain_of(journal)
+    assert [drain.begin(), drain.begin()] == [True, True]
+    pulls = list(drain.pulls())
+    assert texts(pulls) == [f"{number:04d}" for number in range(250)]
+    assert (drain.report.requests, drain.report.drained) == (4, True)
+    assert [*journal.read(drain.drain_id)] == pulls
+
+
+def test_queues_take_turns(configured: SimulatorProcess, journal: Journal) -> None:
+    """A long queue does not keep the replies to another application waiting until it is empty."""
+    for app_id in BOTH:
+        configured.enqueue(app_id, numbered(30))
+    drain = drain_of(journal, {"sms_sdk_app_ids": BOTH, "pull_limit": 10})
+    assert len(texts(list(drain.pulls()))) == 60
+    assert [pull.app_id for pull in configured.log()] == BOTH * 4
+
+
+def test_feeds_are_drained_side_by_side(configured: SimulatorProcess, journal: Journal) -> None:
+    """Each application has a queue of each, which is drained by the feed's own action."""
+    configured.enqueue(APP, numbered(1))
+    drain = drain_of(journal, {"sms_sdk_app_ids": BOTH, "pull_feeds": ["replies", "receipts"]})
+    (pull,) = drain.pulls()
+    assert (pull.feed, pull.sms_sdk_app_id) == ("replies", APP)
+    asked = {(pull.feed, pull.app_id) for pull in configured.log()}
+    assert asked == {(feed, app_id) for feed in ("replies", "receipts") for app_id in BOTH}
+
+
+def test_what_a_drain_may_not_hand_out_stays_in_the_queue(
+    configured: SimulatorProcess, journal: Journal
+) -> None:
+    """The next drain is called for once, after all of this one is read."""
+    configured.enqueue(APP, numbered(300))
+    called: list[int] = []
+    drain = drain_of(journal, bounds=Bounds(records=200), on_full=lambda: called.append(len(read)))
+    read: list[Pull] = []
+    for pull in drain.pulls():
+        assert called == []
+        read.append(pull)
+    assert called == [2]
+    assert (len(texts(read)), drain.report.drained, drain.report.failures) == (200, False, [])
+    assert configured.stats().queued[f"{APP}/ap-guangzhou"] == 100
+
+
+def test_no_other_drain_is_called_for_when_this_one_is_stopped(
+    configured: SimulatorProcess, journal: Journal
+) -> None:
+    """Nothing is asked of the queues any more, and they are not said to be empty."""
+    configured.enqueue(APP, numbered(300))
+    called: list[int] = []
+    stop = threading.Event()
+    drain = drain_of(journal, stop=stop, bounds=Bounds(records=100), on_full=lambda: called.append(1))
+    for _ in drain.pulls():
+        stop.set()
+    assert (called, drain.report.drained) == ([], False)
+
+
+def test_a_queue_that_is_refused_is_a_failure_of_its_own(
+    configured: SimulatorProcess, journal: Journal
+) -> None:
+    """The others are drained; what was left is not called for again, as it would be refused again."""
+    configured.enqueue(APP, numbered(5))
+    called: list[int] = []
+    drain = drain_of(journal, {"sms_sdk_app_ids": ["1499999999", APP]}, on_full=lambda: called.append(1))
+    assert len(texts(list(drain.pulls()))) == 5
+    (failure,) = drain.report.failures
+    assert isinstance(failure, PullError)
+    assert failure.sms_sdk_app_id == "1499999999"
+    assert (called, drain.report.drained) == ([], False)
+
+
+def test_who_stops_reading_leaves_the_rest_in_the_journal(
+    configured: SimulatorProcess, journal: Journal
+) -> None:
+    """What was in flight is waited for, so that no answer is lost on its way, and no thread stays."""
+    configured.configure(latency=0.01)
+    configured.enqueue(APP, numbered(2_000))
+    drain = drain_of(journal, {"pull_workers": 8})
+    pulls = drain.pulls()
+    next(pulls)
+    next(pulls)
+    pulls.close()  # type: ignore[attr-defined] # a generator
+    assert drain.in_flight == 0
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("pull-")]
+    there = texts([*journal.read(drain.drain_id)])
+    assert sorted(there) == [f"{number:04d}" for number in range(configured.stats().handed_out)]
+    assert len(there) >= 200
+
+
+@pytest.mark.parametrize("workers", [1, 8])
+def test_a_journal_that_takes_no_more_ends_all_queues(
+    configured: SimulatorProcess, journal: Journal, disk: Disk, workers: int
+) -> None:
+    """What it took is handed on, and nothing more is asked for."""
+    configured.configure(latency=0.01)
+    for app_id in BOTH:
+        configured.enqueue(app_id, numbered(2_000))
+    disk.room = 5
+    drain = drain_of(journal, {"sms_sdk_app_ids": BOTH, "pull_workers": workers})
+    read = list(drain.pulls())
+    (failure,) = drain.report.failures
+    assert isinstance(failure, JournalError)
+    assert (len(read), len(texts(read)), drain.report.requests) == (5, 500, 5)
+    assert not drain.report.drained
+    assert configured.stats().handed_out == 500
+
+
+def test_a_journal_that_fails_several_threads_at_once_is_told_once(
+    configured: SimulatorProcess, journal: Journal, disk: Disk
+) -> None:
+    """One message is enough for a person; both queues were about to be asked."""
+    disk.room, disk.failing = 0, threading.Barrier(2)
+    concurrency = Concurrency(2)
+    for _ in range(2):
+        concurrency.add(1.0, 0.001)  # as over a network
+    options = {"sms_sdk_app_ids": BOTH, "pull_workers": 2}
+    drain = drain_of(journal, options, concurrency=concurrency)
+    assert list(drain.pulls()) == []
+    assert [type(failure) for failure in drain.report.failures] == [JournalError]
+    assert configured.stats().pulls == 0
+
+
+def test_a_drain_that_nobody_reads_waits_for_its_reader(
+    configured: SimulatorProcess, journal: Journal
+) -> None:
+    """Started ahead, it holds what came; its end is told to whoever reads it later."""
+    configured.enqueue(APP, numbered(150))
+    drain = drain_of(journal)
+    drain.start()
+    wait_until(lambda: configured.stats().pulls == 3)
+    assert len(texts(list(drain.pulls()))) == 150
+    assert drain.report.drained
+    assert drain.report.seconds > 0
+
+
+def test_a_drain_that_is_closed_before_it_began_asks_for_nothing(
+    configured: SimulatorProcess, journal: Journal
+) -> None:
+    """As when a round fails before its first package."""
+    drain_of(journal).close()
+    assert configured.stats().pulls == 0
+    assert journal.unloaded() == []

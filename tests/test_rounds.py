@@ -1,0 +1,87 @@
+"""One round: in which order what waits is loaded, when another drain begins, and what is left alone."""
+
+import json
+from typing import Any
+
+import pytest
+
+from sms_source import settings
+from sms_source.feeds import REPLIES
+from sms_source.journal.journal import Journal
+from sms_source.journal.writer import JournalDrain
+from sms_source.loading.loader import Loader, resolve_options
+from sms_source.simulator import SimulatorProcess
+from tests.conftest import APP, Warehouse, a_reply
+from tests.helpers.journals import WEEK, intend, keep_answer
+
+
+@pytest.fixture
+def folder(configured: SimulatorProcess, warehouse: Warehouse) -> str:
+    """Provide the place of the job's journal, which nobody has used yet."""
+    return str(warehouse.folder / "sms_journal")
+
+
+def loader(**options: Any) -> Loader:
+    """Return a loader of the job, as a new process would make it."""
+    return Loader(resolve_options({"create_views": False, **options}))
+
+
+def body_of(*records: Any) -> bytes:
+    """Return an answer with these records."""
+    return json.dumps({"Response": {REPLIES.result_set: records, "RequestId": "r"}}).encode()
+
+
+def test_a_drain_that_is_being_written_is_left_to_another_round(folder: str, warehouse: Warehouse) -> None:
+    """What is pushed goes on into it; what is loaded of it now would be archived, and the rest be missed."""
+    with Journal(folder) as journal:
+        drains = [journal.open_drain() for _ in range(2)]
+        for drain, content in zip(drains, "ab", strict=True):
+            keep_answer(drain, body_of(a_reply(content)))
+    with loader() as job:
+        job.round(being_written=[drains[1].drain_id]).raise_for_failure()
+        assert warehouse.contents() == ["a"]
+        assert job.waiting() == 1
+        job.round().raise_for_failure()
+        assert job.waiting() == 0
+    assert warehouse.contents() == ["a", "b"]
+
+
+def test_what_is_given_again_is_loaded_before_what_came_since(folder: str, warehouse: Warehouse) -> None:
+    """A doubt that the warehouse lost must not take the place of the answer that came late to its pull."""
+    with Journal(folder) as journal:
+        drain = journal.open_drain()
+        intent = intend(drain)
+        intent.keep(intent.pull.doubted("Client.ReadTimeout: x"))
+        journal.commit([drain.drain_id], "1.5", WEEK)  # a package that the warehouse does not have
+        keep_answer(JournalDrain(journal.storage, journal.spill, drain.drain_id), body_of(a_reply("late")))
+    with loader() as job:
+        summary = job.round()
+        summary.raise_for_failure()
+    assert summary.missing_packages == 1
+    assert warehouse.query("select pull_id, outcome from sms.pulls") == [(intent.pull.pull_id, "answered")]
+    assert warehouse.contents() == ["late"]
+
+
+def test_a_round_that_has_gone_on_long_enough_leaves_the_rest_to_the_next(
+    configured: SimulatorProcess, warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A queue that is never empty keeps nobody from hearing what was loaded; the queue has what is left."""
+    monkeypatch.setattr(settings, "PACKAGE_RECORDS", 200)
+    configured.enqueue(APP, [a_reply(f"{number:03d}") for number in range(450)])
+    with loader(pull_workers=1) as job:
+        summary = job.round(longest=0)
+        assert (summary.total("replies"), summary.failures) == (200, [])
+        assert configured.stats().queued[f"{APP}/ap-guangzhou"] == 250
+        assert job.round().total("replies") == 250
+    assert warehouse.contents() == [f"{number:03d}" for number in range(450)]
+    assert warehouse.query("select count(distinct _dlt_load_id) from sms.replies") == [(3,)]
+
+
+def test_the_newest_reply_stays_the_newest_when_older_ones_come(
+    configured: SimulatorProcess, warehouse: Warehouse
+) -> None:
+    """Its age is what a monitor looks at; a late answer does not make it grow."""
+    with loader() as job:
+        for time in (1_700_000_000, 1_600_000_000):
+            configured.enqueue(APP, [a_reply(ReplyTime=time)])
+            assert job.round().newest_ever == "2023-11-14T22:13:20+00:00"
