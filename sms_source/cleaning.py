@@ -42,6 +42,12 @@ def without_keys(text: str, longest: int = MAX_MESSAGE) -> str:
     return clean(_KEY.sub(MASK, clean(text, 100 * MAX_MESSAGE)), longest)
 
 
+def without_keys_but_paths(text: str, longest: int = MAX_MESSAGE) -> str:
+    """Return text as `without_keys`, but for words with a slash: a folder's name may look like a key."""
+    words = clean(text, 100 * MAX_MESSAGE).split(" ")
+    return clean(" ".join(word if "/" in word else _KEY.sub(MASK, word) for word in words), longest)
+
+
 def redact(text: str, longest: int = MAX_MESSAGE) -> str:
     """Return `clean` text without keys and without phone numbers: `***` is in their place."""
     return clean(_NUMBER.sub(MASK, without_keys(text, 100 * MAX_MESSAGE)), longest)

@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
-from sms_source.cleaning import clean_request_id, redact, shown_request_id, without_keys
+from sms_source.cleaning import clean_request_id, redact, shown_request_id, without_keys_but_paths
 
 
 class SmsSourceError(Exception):
@@ -31,11 +31,11 @@ class ConfigurationError(SmsSourceError):
 class JournalError(SmsSourceError):
     """The journal can't be read or written, so nothing may be pulled: replies would have no safe place.
 
-    What an object store said of it is cleaned; a path keeps its digits.
+    A path in it stays as it is. What an object store says is without any key when it comes here.
     """
 
     def __init__(self, message: str = "") -> None:
-        super().__init__(without_keys(message, 1_000))
+        super().__init__(without_keys_but_paths(message, 1_000))
 
 
 class JournalLockedError(JournalError):

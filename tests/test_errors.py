@@ -369,3 +369,9 @@ def test_cleaning_gives_one_short_printable_line_and_is_done_once(text: str, lon
     assert len(line) <= longest
     assert line.isprintable()
     assert clean(line, longest) == line
+
+
+@pytest.mark.parametrize("folder", ["customer_replies_2026_production", "a" * 60 + "2026"])
+def test_the_name_of_a_folder_is_told_as_it_is(folder: str) -> None:
+    """It looks like a key, and without it nobody would find the journal."""
+    assert folder in str(JournalError(f"No room in the journal /data/{folder}/sms_journal."))

@@ -230,12 +230,13 @@ def test_an_answer_that_can_not_be_written_is_loaded_from_memory(
     warehouse: Warehouse,
     job: Job,
     monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
     workers: int,
     function: str,
     number: int,
     counts: Callable[..., bool],
 ) -> None:
-    """It is handed on and kept in dlt's data directory; pulling stops, and the message says where it is."""
+    """It is handed on and kept in dlt's data directory; pulling stops, and the log says where it is."""
     monkeypatch.setenv("SOURCES__SMS_SOURCE__PULL_WORKERS", str(workers))
     enqueue(configured, 2_000)
     with monkeypatch.context() as broken:
@@ -251,7 +252,8 @@ def test_an_answer_that_can_not_be_written_is_loaded_from_memory(
         assert "What was pulled is safe" in message
     else:
         assert message.startswith("ERROR: An answer could not be written into the journal ")
-        assert "spill instead, and the next run takes it from there. Pulling has stopped." in message
+        assert "Pulling has stopped, and that answer is handed on all the same." in message
+        assert "spill until the journal takes it." in caplog.text
         assert f"Loaded {handed_out:,} replies" in out
     assert "Traceback" not in err
     assert 300 <= handed_out <= 200 + 100 * workers

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from sms_source.api.answers import parse_answer
 from sms_source.feeds import FEEDS, REPLIES
 from sms_source.journal.file_format import (
-    LEAST_FIRST,
     MARKER,
+    REMOVAL_ORDER,
     State,
     by_rank,
     decode,
@@ -135,8 +135,8 @@ def test_pulls_are_in_the_order_of_their_numbers() -> None:
 
 def test_each_state_has_its_turn_when_files_are_removed() -> None:
     """A file in a state that was forgotten would stay, and be loaded again for ever; an intent goes first."""
-    assert sorted(LEAST_FIRST) == sorted(STATES)
-    assert LEAST_FIRST[:2] == ("intent", "in_doubt")
+    assert sorted(REMOVAL_ORDER) == sorted(STATES)
+    assert REMOVAL_ORDER[:2] == ("intent", "in_doubt")
 
 
 @pytest.mark.parametrize(

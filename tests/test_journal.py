@@ -1,5 +1,6 @@
 """The journal: what it keeps, what it gives back, when it forgets."""
 
+import errno
 import multiprocessing
 import threading
 from collections.abc import Iterator
@@ -9,9 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from sms_source.errors import ConfigurationError, JournalLockedError
+from sms_source.api.answers import parse_answer
+from sms_source.errors import ConfigurationError, JournalError, JournalLockedError
+from sms_source.feeds import REPLIES
 from sms_source.journal.journal import Journal
-from tests.helpers.journals import WEEK, files, intend, keep_answer, read_all
+from sms_source.journal.local_storage import LocalReservation, LocalStorage
+from tests.helpers.journals import BODY, WEEK, files, intend, keep_answer, read_all
 
 
 @pytest.fixture
@@ -213,3 +217,45 @@ def test_another_kind_of_url_is_a_configuration_error() -> None:
 def test_a_file_url_is_a_folder(tmp_path: Path) -> None:
     """The way that fsspec and dlt write it."""
     assert Journal(f"file://{tmp_path}/journal").url == f"{tmp_path}/journal"
+
+
+def test_an_answer_that_no_disk_took_and_that_is_loaded_is_in_the_archive(
+    entered: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The ledger has its pull as answered: a replay must not say that it is in doubt."""
+    drain = entered.open_drain()
+    intent = intend(drain)
+    pull = intent.pull.answered(parse_answer(REPLIES, BODY), BODY)
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError("no disk takes an answer")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(LocalReservation, "fill", refuse)
+        write = LocalStorage.write
+        broken.setattr(
+            LocalStorage, "write", lambda *place: refuse() if place[1].endswith(".answer") else write(*place)
+        )
+        with pytest.raises(JournalError, match="could not be written into the journal"):
+            intent.keep(pull)
+        entered.commit([drain.drain_id], "1.5", WEEK)
+    assert read_all(entered) == [replace(pull, load_id="1.5")]
+
+
+def test_a_failing_disk_makes_no_doubt_of_an_answer(
+    entered: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may read it another time; as a doubt it would be archived, and the answer never looked for again."""
+    drain = entered.open_drain()
+    pull = keep_answer(drain)
+
+    def fail(*_: object) -> bytes:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(LocalStorage, "read", fail)
+        with pytest.raises(JournalError, match=r"could not read drains/.*Input/output error"):
+            list(entered.read(drain.drain_id))
+        with pytest.raises(JournalError, match="could not read drains/"):
+            entered.commit([drain.drain_id], "1.5", WEEK)
+    assert list(entered.read(drain.drain_id)) == [pull]

@@ -155,7 +155,8 @@ def test_an_answer_that_the_journal_refuses_is_handed_on_all_the_same(
     assert result.pull is not None
     assert result.pull.records == [a_reply("a")]
     assert isinstance(result.fatal, JournalError)
-    assert "spill" in str(result.fatal)
+    assert "handed on all the same" in str(result.fatal)
+    assert journal.spill.is_in_use()
 
 
 @pytest.mark.parametrize(

@@ -220,3 +220,12 @@ def test_a_damaged_file_in_a_bundle_costs_none_beside_it(
     assert good == pulls[1]
     assert damaged in caplog.text
     assert set_aside(journal) == []
+
+
+def test_a_file_of_brackets_is_set_aside(journal: Journal) -> None:
+    """Nested deeper than a parser goes, it is no reason to end a run either."""
+    drain = journal.open_drain()
+    keep_answer(drain)
+    files(journal)[0].write_bytes(b"[" * 100_000 + b"\n")
+    (found,) = journal.read(drain.drain_id)
+    assert found.error == UNREADABLE

@@ -31,9 +31,12 @@ def refuse(spill: Spill) -> None:
     spill.root.write_text("")
 
 
-def test_an_answer_goes_into_a_file_that_only_its_owner_reads(spill: Spill) -> None:
-    """The sentence says where it is; it is what an error's message tells."""
-    assert str(spill.root) in spill.keep(PATH, b"answer")
+def test_an_answer_goes_into_a_file_that_only_its_owner_reads(
+    spill: Spill, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Where it is for now, the log says."""
+    spill.keep(PATH, b"answer")
+    assert f"An answer is in {spill.root} until the journal takes it." in caplog.text
     kept = spill.root / PATH
     assert kept.read_bytes() == b"answer"
     assert kept.stat().st_mode & 0o777 == 0o600
@@ -50,10 +53,14 @@ def test_the_next_run_takes_it_into_the_journal(spill: Spill, storage: LocalStor
         assert not spill.is_in_use()
 
 
-def test_what_no_disk_takes_is_tried_again(spill: Spill, storage: LocalStorage) -> None:
-    """It is in memory until the journal takes it, and the sentence says so."""
+def test_what_no_disk_takes_is_tried_again(
+    spill: Spill, storage: LocalStorage, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is in memory until the journal takes it, and the log says so."""
     refuse(spill)
-    assert "in this process's memory alone" in spill.keep(PATH, b"answer")
+    spill.keep(PATH, b"answer")
+    assert "in this process's memory alone" in caplog.text
+    assert spill.in_memory(DRAIN) == {PATH.rpartition("/")[2]: b"answer"}
     assert not spill.is_in_use()
     assert spill.save_again(storage) == 0
     assert storage.read(PATH) == b"answer"

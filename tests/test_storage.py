@@ -58,7 +58,7 @@ def test_a_file_that_is_a_link_is_not_read(storage: LocalStorage, tmp_path: Path
     storage.write("a", b"")
     (storage.root / "a").unlink()
     (storage.root / "a").symlink_to(tmp_path / "secret")
-    with pytest.raises(OSError, match="symbolic links"):
+    with pytest.raises(ValueError, match="symbolic links"):
         storage.read("a")
 
 
@@ -112,3 +112,19 @@ def test_only_an_empty_folder_is_removed_where_that_is_asked_for(storage: LocalS
     assert storage.names("d") == ["1"]
     storage.remove_folder("d")
     assert storage.names("d") == []
+
+
+def test_what_is_set_aside_replaces_nothing_that_was(storage: LocalStorage) -> None:
+    """A file server makes its folder again each time; a person may want to see each."""
+    for number in range(3):
+        storage.write("drains/notes", str(number).encode())
+        storage.set_aside("drains/notes", "notes")
+    assert [storage.read(f"unreadable/{name}") for name in ("notes", "notes~2", "notes~3")] == [
+        b"0",
+        b"1",
+        b"2",
+    ]
+    (storage.root / "unreadable/a").write_text("a file where the folder of the next would be")
+    storage.write("drains/a/b", b"3")
+    storage.set_aside("drains/a/b", "a/b")
+    assert storage.read("unreadable/b~2") == b"3"

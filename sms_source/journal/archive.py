@@ -20,9 +20,9 @@ from collections.abc import Iterable, Iterator
 from datetime import timedelta
 from typing import NamedTuple
 
-from sms_source.journal.file_format import format_time, is_drain_id, parse_name, parse_time
+from sms_source.journal.file_format import format_time, is_drain_id, number_of, parse_name, parse_time
 from sms_source.journal.pull import now
-from sms_source.journal.storage import Storage
+from sms_source.journal.storage import NO_FILE, Storage, names_in, set_aside
 
 logger = logging.getLogger(__name__)
 
@@ -121,7 +121,7 @@ class Archive:
 
     def names(self) -> list[BundleName]:
         """Return the bundles, the oldest first."""
-        return _bundles(self._storage.names(FOLDER))
+        return _bundles(names_in(self._storage, FOLDER))
 
     def add(self, members: Iterable[Member], load_id: str) -> None:
         """Write the pulls of a loaded package; when this returns, they are durable.
@@ -132,7 +132,7 @@ class Archive:
         for batch in _batches(members):
             self._write(batch, 0, load_id)
             for member in batch:
-                pulls[member.drain_id].add(_number(member))
+                pulls[member.drain_id].add(number_of(member.name))
         self._drop_doubts(pulls, load_id)
 
     def add_bundle(self, path: str, load_id: str) -> None:
@@ -143,7 +143,7 @@ class Archive:
     def tidy(self, retention: timedelta) -> None:
         """Delete what is older than the retention and what a kill left half written; merge small bundles."""
         oldest = format_time(now() - retention)
-        listed = self._storage.names(FOLDER)
+        listed = names_in(self._storage, FOLDER)
         names = _bundles(listed)
         drafts = [name for name in listed if name.endswith(".zip.new")]
         expired = [name for name in names if name.last <= oldest]
@@ -169,7 +169,9 @@ class Archive:
             if name.load_id == load_id or not any(name.first <= start <= name.last for start in starts):
                 continue
             members = list(self._read(name))
-            kept = [m for m in members if not (_is_doubt(m) and _number(m) in pulls.get(m.drain_id, ()))]
+            kept = [
+                m for m in members if not (_is_doubt(m) and number_of(m.name) in pulls.get(m.drain_id, ()))
+            ]
             if len(kept) < len(members):
                 if kept:
                     self._write_as(name._replace(suffix=_suffix(kept)), kept)
@@ -187,9 +189,8 @@ class Archive:
         """Yield a bundle's members; one that can't be read is kept, for a person."""
         try:
             yield from read_bundle(self._storage.read(f"{FOLDER}/{name}"))
-        except ValueError as error:
-            logger.error("journal %s: %s/%s: %s; it is set aside", self._storage.url, FOLDER, name, error)
-            self._storage.move(f"{FOLDER}/{name}", f"unreadable/{FOLDER}/{name}")
+        except NO_FILE as error:
+            set_aside(self._storage, f"{FOLDER}/{name}", str(error))
 
     def _write(self, batch: list[Member], level: int, load_id: str) -> None:
         starts = [member.drain_id.partition("-")[0] for member in batch]
@@ -225,10 +226,6 @@ def _suffix(batch: list[Member]) -> str:
 
 def _is_doubt(member: Member) -> bool:
     return member.name.endswith(".in_doubt")
-
-
-def _number(member: Member) -> str:
-    return member.name.partition(".")[0]
 
 
 def _date_of(member: Member) -> tuple[int, int, int, int, int, int]:

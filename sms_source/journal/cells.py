@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 import fsspec
 
+from sms_source.cleaning import without_keys
 from sms_source.errors import JournalError
 from sms_source.journal.lease import Version
 
@@ -25,10 +26,15 @@ def as_os_error(method: F) -> F:
     def call(*args: Any, **kwargs: Any) -> Any:
         try:
             return method(*args, **kwargs)
-        except (OSError, JournalError):
+        except JournalError:
+            raise
+        except OSError as error:
+            error.args = tuple(without_keys(each) if isinstance(each, str) else each for each in error.args)
+            if isinstance(error.strerror, str):
+                error.strerror = without_keys(error.strerror)
             raise
         except Exception as error:
-            raise OSError(f"{type(error).__name__}: {error}") from error
+            raise OSError(without_keys(f"{type(error).__name__}: {error}")) from error
 
     return call  # type: ignore[return-value]
 

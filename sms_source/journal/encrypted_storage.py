@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from sms_source.journal.encryption import CLEAR, Keys, key_id_of, missing_key
 from sms_source.journal.file_format import is_drain_id
-from sms_source.journal.storage import Reservation, Storage
+from sms_source.journal.storage import Reservation, Storage, names_in
 
 logger = logging.getLogger(__name__)
 
@@ -90,6 +90,10 @@ class EncryptedStorage:
         """Give the file another path: its content is tied to what stays of the name."""
         self._storage.move(path, new_path)
 
+    def set_aside(self, path: str, place: str) -> None:
+        """Move what is at a path into `unreadable/`."""
+        self._storage.set_aside(path, place)
+
     def remove(self, paths: list[str]) -> None:
         """Remove files."""
         self._storage.remove(paths)
@@ -171,7 +175,7 @@ def _keys_of(storage: EncryptedStorage) -> Iterator[tuple[str, str | None]]:
 
 
 def _paths_in(storage: Storage, folder: str) -> Iterator[str]:
-    for name in storage.names(folder):
+    for name in names_in(storage, folder):
         path = f"{folder}/{name}"
         if name.endswith(".new"):
             storage.remove([path])

@@ -117,11 +117,16 @@ def parse_name(drain_id: str, name: str) -> Pull:
     )
 
 
+def number_of(name: str) -> str:
+    """Return the part of a file's name that tells which pull of its drain it is of."""
+    return name.partition(".")[0]
+
+
 def by_rank(names: Iterable[str]) -> dict[str, list[str]]:
     """Return the files of each pull of a drain by its number, the one that counts first."""
     found: dict[str, list[str]] = {}
     for name in sorted(names, key=lambda name: -_RANK[state_of(name)]):
-        found.setdefault(name.partition(".")[0], []).append(name)
+        found.setdefault(number_of(name), []).append(name)
     return dict(sorted(found.items(), key=lambda entry: int(entry[0])))
 
 
@@ -183,7 +188,10 @@ def _parts(content: bytes) -> tuple[dict[str, Any], bytes]:
     line, newline, rest = content.partition(b"\n")
     if not newline:
         raise ValueError("the envelope is not whole")
-    return json.loads(line), rest
+    try:
+        return json.loads(line), rest
+    except RecursionError:
+        raise ValueError("the envelope is nested too deep") from None
 
 
 def _whole(content: bytes) -> tuple[dict[str, Any], bytes]:

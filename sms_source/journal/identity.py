@@ -1,16 +1,14 @@
 """What `journal.json` says: the format of the journal, and what it feeds."""
 
 import json
-import logging
+import re
 import secrets
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from sms_source.errors import ConfigurationError
-from sms_source.journal.storage import Storage
-
-logger = logging.getLogger(__name__)
+from sms_source.journal.storage import NO_FILE, Storage, set_aside
 
 FILE = "journal.json"
 FORMAT = 1
@@ -71,22 +69,21 @@ def load_identity(storage: Storage) -> Identity:
     Raises:
         ConfigurationError: another version of this package wrote the journal.
     """
+    content = b""
     try:
         content = storage.read(FILE)
-    except FileNotFoundError:
-        _refuse_old(storage)
-        return Identity(secrets.token_hex(4))
-    try:
         found = json.loads(content)
         version, owner = found["format"], found["owner"]
         del found["format"]
         identity = Identity(**{**found, "owner": owner and Owner(**owner)})
-    except (ValueError, KeyError, TypeError) as error:
+    except FileNotFoundError:
+        _refuse_old(storage)
+        return Identity(secrets.token_hex(4))
+    except (*NO_FILE, KeyError, TypeError) as error:
         version = found.get("format", FORMAT) if isinstance(found := _json(content), dict) else FORMAT
         if version == FORMAT:
-            logger.error("journal %s: %s is damaged (%s); it is set aside", storage.url, FILE, error)
-            storage.move(FILE, f"unreadable/{FILE}")
-            return Identity(secrets.token_hex(4))
+            set_aside(storage, FILE, f"it is damaged ({type(error).__name__})")
+            return Identity(_id_in(content) or secrets.token_hex(4))
     if version != FORMAT:
         raise ConfigurationError(
             f"The journal {storage.url} is of format {version!r}, and this version knows format {FORMAT}: "
@@ -139,6 +136,12 @@ def _refuse_old(storage: Storage) -> None:
             "release, which this one can't read. Load what it holds with that version, then give journal_url "
             "a folder of its own."
         )
+
+
+def _id_in(content: bytes) -> str | None:
+    """Return the id that a damaged file still has: what the journal refused lies under it."""
+    found = re.search(rb'"journal_id": "([0-9a-f]{8})"', content)
+    return found[1].decode() if found else None
 
 
 def _json(content: bytes) -> object:

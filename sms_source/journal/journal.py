@@ -22,7 +22,7 @@ from typing import Any
 from sms_source.errors import JournalError
 from sms_source.journal import file_format
 from sms_source.journal.archive import FOLDER as ARCHIVE
-from sms_source.journal.archive import Archive, is_bundle
+from sms_source.journal.archive import Archive, Member, is_bundle
 from sms_source.journal.encrypted_storage import EncryptedStorage, check_keys
 from sms_source.journal.encryption import Keys
 from sms_source.journal.identity import (
@@ -37,7 +37,7 @@ from sms_source.journal.identity import (
 from sms_source.journal.pull import Pull
 from sms_source.journal.reader import FOLDER, Files, Reader, fingerprint
 from sms_source.journal.spill import Spill
-from sms_source.journal.storage import Storage, open_storage
+from sms_source.journal.storage import Storage, names_in, open_storage, set_aside
 from sms_source.journal.writer import JournalDrain
 
 logger = logging.getLogger(__name__)
@@ -134,11 +134,11 @@ class Journal:
     def unloaded(self) -> list[str]:
         """Return what is not known to be loaded, the oldest first: ids of drains, and bundles given again."""
         items = []
-        for name in self.storage.names(FOLDER):
+        for name in names_in(self.storage, FOLDER):
             if file_format.is_drain_id(name) or is_bundle(name):
                 items.append(name)
             else:
-                self._reader.set_aside(name, "it is no drain")
+                set_aside(self.storage, f"{FOLDER}/{name}", "it is no drain")
         return items
 
     def read(self, item: str) -> Iterator[Pull]:
@@ -205,7 +205,7 @@ class Journal:
             else:
                 logger.warning("journal %s: something came late into %s; it is loaded again", self.url, item)
         if retention > timedelta(0):
-            self.archive.add((m for d in drains for m in self._reader.loaded(d, drains[d], load_id)), load_id)
+            self.archive.add(chain.from_iterable(self._loaded(drains, load_id)), load_id)
         for drain_id, files in drains.items():
             names = list(chain.from_iterable(files.values()))
             # An intent that outlived its answer, or the note beside it, would be a pull that nobody knows of.
@@ -215,6 +215,10 @@ class Journal:
             self.storage.remove_folder(f"{FOLDER}/{drain_id}", only_empty=True)
             self.spill.forget(drain_id)
         self.archive.tidy(retention)
+
+    def _loaded(self, drains: dict[str, Files], load_id: str) -> Iterator[Iterator[Member]]:
+        for drain_id, files in drains.items():
+            yield self._reader.loaded(drain_id, files, load_id, self.spill.in_memory(drain_id))
 
     def note(self, **changes: Any) -> None:
         """Note fields of the journal's identity."""

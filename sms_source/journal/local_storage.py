@@ -1,6 +1,8 @@
 """The journal in a folder on a disk: folders 0700, files 0600, one user at a time."""
 
 import contextlib
+import errno
+import itertools
 import json
 import os
 import shutil
@@ -14,11 +16,15 @@ from typing import TypeVar
 from filelock import FileLock, Timeout
 
 from sms_source.errors import JournalError, JournalLockedError
+from sms_source.journal.storage import SET_ASIDE
 
 FOLDER_MODE = 0o700
 FILE_MODE = 0o600
 LOCK_FILE = "lock"
 HOLDER_FILE = "holder.json"
+
+_NO_FILE = (errno.ELOOP, errno.ENXIO, errno.EACCES, errno.EPERM)
+"""Errors of opening a link, a socket, and what this user may not read."""
 
 Made = TypeVar("Made")
 
@@ -93,15 +99,29 @@ class LocalStorage:
         self._replace(path, content, flush=True)
 
     def read(self, path: str) -> bytes:
-        descriptor = os.open(f"{self.url}/{path}", os.O_RDONLY | os.O_NOFOLLOW)
-        with open(descriptor, "rb") as file:
-            return file.read()
+        # What somebody has put there may be a link, or a pipe, which would be waited for.
+        try:
+            descriptor = os.open(f"{self.url}/{path}", os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        except OSError as error:
+            if error.errno in _NO_FILE:
+                raise ValueError(f"it is no file that can be read: {error.strerror}") from None
+            raise
+        try:
+            mode = os.fstat(descriptor).st_mode
+            if stat.S_ISDIR(mode):
+                raise IsADirectoryError(errno.EISDIR, "it is a folder")
+            if not stat.S_ISREG(mode):
+                raise ValueError("it is no file, but a pipe or a device")
+            with open(descriptor, "rb", closefd=False) as file:
+                return file.read()
+        finally:
+            os.close(descriptor)
 
     def read_many(self, paths: list[str]) -> Iterator[bytes | OSError | ValueError]:
         for path in paths:
             try:
                 yield self.read(path)
-            except OSError as error:
+            except (OSError, ValueError) as error:
                 yield error
 
     def names(self, folder: str) -> list[str]:
@@ -115,10 +135,22 @@ class LocalStorage:
         self._in_folder(target, lambda: os.replace(f"{self.url}/{path}", target))
         _flush_folder(os.path.dirname(target))
 
+    def set_aside(self, path: str, place: str) -> None:
+        root = f"{self.url}/{SET_ASIDE}"
+        if os.path.lexists(root) and not os.path.isdir(root):
+            os.replace(root, next(filter(_is_free, (f"{root}~{number}" for number in itertools.count(2)))))
+        if _is_free(f"{self.url}/{path}"):  # it was that
+            return
+        name = os.path.basename(place)
+        for free in itertools.chain([place], (f"{name}~{number}" for number in itertools.count(2))):
+            if _is_free(f"{root}/{free}"):
+                with contextlib.suppress(FileExistsError, NotADirectoryError):  # its folder there is a file
+                    self.move(path, f"{SET_ASIDE}/{free}")
+                    return
+
     def remove(self, paths: list[str]) -> None:
         for path in paths:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(f"{self.url}/{path}")
+            self._remove(path)
         for folder in {os.path.dirname(f"{self.url}/{path}") for path in paths}:
             with contextlib.suppress(FileNotFoundError):
                 _flush_folder(folder)
@@ -131,13 +163,22 @@ class LocalStorage:
         elif os.path.isdir(target):
             shutil.rmtree(target)
 
+    def _remove(self, path: str) -> None:
+        try:
+            os.unlink(f"{self.url}/{path}")
+        except FileNotFoundError:
+            pass
+        except (IsADirectoryError, PermissionError):  # a folder, which macOS says so of
+            if not os.path.isdir(f"{self.url}/{path}"):
+                raise
+            self.set_aside(path, path)
+
     def _replace(self, path: str, content: bytes, *, flush: bool) -> None:
         """Write beside the file, then rename; never through a link that somebody has put there."""
         target = f"{self.url}/{path}"
         draft = f"{target}.new"
         self._make_folder(os.path.dirname(target))
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(draft)
+        self._remove(f"{path}.new")
         descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, FILE_MODE)
         try:
             _write_through(descriptor, content, flush=flush)
@@ -186,6 +227,10 @@ class LocalStorage:
             return f"process {holder['pid']} on {holder['host']}, since {holder['since']}"
         except (OSError, ValueError, KeyError, TypeError):
             return "another process"
+
+
+def _is_free(path: str) -> bool:
+    return not os.path.lexists(path)
 
 
 def _write_through(descriptor: int, content: bytes, *, flush: bool = True) -> None:

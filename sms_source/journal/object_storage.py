@@ -7,6 +7,7 @@ second object beside its intent, which a reader prefers; and the journal is held
 
 import contextlib
 import functools
+import itertools
 import logging
 import threading
 from collections.abc import Iterable, Iterator
@@ -21,6 +22,7 @@ from sms_source.errors import JournalError
 from sms_source.journal import lease
 from sms_source.journal.cells import PlainCell, S3Cell, as_os_error, has_conditional_writes
 from sms_source.journal.lease import Cell, Lease
+from sms_source.journal.storage import SET_ASIDE
 from sms_source.settings import MAX_PULL_WORKERS
 
 logger = logging.getLogger(__name__)
@@ -206,6 +208,16 @@ class ObjectStorage:
         """Copy the object, then remove the old one."""
         self._files.cp_file(self._path(path), self._path(new_path))
         self._files.rm_file(self._path(path))
+
+    @as_os_error
+    def set_aside(self, path: str, place: str) -> None:
+        """Move an object, or all below a prefix, into `unreadable/`."""
+        root = self._files._strip_protocol(self._path(path))  # noqa: SLF001
+        for key in map(str, self._files.find(self._path(path))):
+            below = key.removeprefix(root)
+            numbers = itertools.chain([""], map("~{}".format, itertools.count(2)))
+            places = (f"{SET_ASIDE}/{place}{below}{number}" for number in numbers)
+            self.move(f"{path}{below}", next(p for p in places if not self._files.exists(self._path(p))))
 
     @as_os_error
     def remove(self, paths: list[str]) -> None:

@@ -2,15 +2,24 @@
 
 import logging
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 
+from sms_source.errors import JournalError
 from sms_source.journal import file_format
 from sms_source.journal.archive import Member, read_bundle
-from sms_source.journal.file_format import UNREADABLE, by_rank, encode, file_name, parse_name, state_of
+from sms_source.journal.file_format import (
+    UNREADABLE,
+    by_rank,
+    encode,
+    file_name,
+    number_of,
+    parse_name,
+    state_of,
+)
 from sms_source.journal.pull import Pull
-from sms_source.journal.storage import Storage
+from sms_source.journal.storage import NO_FILE, Storage, names_in, set_aside
 
 logger = logging.getLogger(__name__)
 
@@ -29,7 +38,7 @@ def fingerprint(drain_id: str, files: Files) -> str:
 
 
 class Reader:
-    """Reads drains and bundles; what can't be read is logged, and set aside in `unreadable/` for a person."""
+    """Reads drains and bundles; what is no file of the journal's is logged, and set aside for a person."""
 
     def __init__(self, storage: Storage) -> None:
         self._storage = storage
@@ -37,20 +46,15 @@ class Reader:
     def files(self, drain_id: str) -> Files:
         """Return the files in a drain's folder; drafts are deleted, and what is no pull's is set aside."""
         names = []
-        try:
-            found = self._storage.names(f"{FOLDER}/{drain_id}")
-        except NotADirectoryError:
-            self.set_aside(drain_id, "it is no folder")
-            return {}
-        for name in found:
+        for name in names_in(self._storage, f"{FOLDER}/{drain_id}"):
             try:
                 parse_name(drain_id, name)
             except ValueError as error:
-                path = f"{drain_id}/{name}"
+                path = f"{FOLDER}/{drain_id}/{name}"
                 if name.endswith(".new"):  # a draft that a kill left
-                    self._storage.remove([f"{FOLDER}/{path}"])
+                    self._storage.remove([path])
                 else:
-                    self.set_aside(path, str(error))
+                    set_aside(self._storage, path, str(error))
             else:
                 names.append(name)
         return by_rank(names)
@@ -67,16 +71,28 @@ class Reader:
 
     def bundle(self, path: str) -> Iterator[tuple[Member, Pull]]:
         """Yield the files of a bundle, and their pulls."""
-        folder, _, name = path.rpartition("/")
         try:
             for member in read_bundle(self._storage.read(path)):
                 yield member, self._decode(member)
-        except ValueError as error:
-            self.set_aside(name, str(error), folder)
+        except NO_FILE as error:
+            set_aside(self._storage, path, str(error))
 
-    def loaded(self, drain_id: str, files: Files, load_id: str) -> Iterator[Member]:
-        """Yield the files of a drain as they are archived; what they say was read when they were loaded."""
+    def loaded(
+        self, drain_id: str, files: Files, load_id: str, in_memory: Mapping[str, bytes]
+    ) -> Iterator[Member]:
+        """Yield the files of a drain as they are archived; what they say was read when they were loaded.
+
+        Args:
+            drain_id: of the drain.
+            files: of the drain.
+            load_id: of the package that loaded them.
+            in_memory: answers, by name, that were loaded and that no folder took: an intent is left of each.
+        """
+        refused = {number_of(name): name for name in in_memory}
         for names, first in self._firsts(drain_id, files):
+            if name := refused.get(number_of(names[0])):
+                yield Member(drain_id, name, in_memory[name], load_id)
+                continue
             if state_of(names[0]) != "intent" and isinstance(first, bytes) and file_format.is_whole(first):
                 yield Member(drain_id, names[0], first, load_id)
                 continue
@@ -88,20 +104,17 @@ class Reader:
             content = member.content if state_of(member.name) == state else encode(pull)
             yield Member(drain_id, file_name(pull, state), content, load_id)
 
-    def set_aside(self, path: str, reason: str, folder: str = FOLDER) -> None:
-        """Move what can't be read out of the way."""
-        logger.error(
-            "journal %s: %s/%s is set aside in unreadable/: %s", self._storage.url, folder, path, reason
-        )
-        self._storage.move(f"{folder}/{path}", f"unreadable/{path}")
-
     def _firsts(self, drain_id: str, files: Files) -> Iterator[tuple[list[str], Content]]:
         """Yield the names of each pull's files, with what the file holds that counts first."""
         paths = [f"{FOLDER}/{drain_id}/{names[0]}" for names in files.values()]
         yield from zip(files.values(), self._storage.read_many(paths), strict=True)
 
     def _best(self, drain_id: str, names: list[str], first: Content) -> tuple[Member, Pull]:
-        """Return the file that counts of one pull's files, of which the first is read, and the pull."""
+        """Return the file that counts of one pull's files, of which the first is read, and the pull.
+
+        Raises:
+            JournalError: the storage fails. An answer that may be whole must not become a doubt.
+        """
         pull = parse_name(drain_id, names[0])
         content: Content | None = first
         for name in list(names):
@@ -114,15 +127,21 @@ class Reader:
                 return Member(drain_id, name, content, ""), pull
             except FileNotFoundError:
                 names.remove(name)
-            except (OSError, ValueError) as error:
+            except NO_FILE as error:
                 if state_of(name) == "intent":
                     with suppress(ValueError):
                         torn = content if isinstance(content, bytes) else b""
                         pull = file_format.decode_torn(parse_name(drain_id, name), torn)
                 else:
                     pull = replace(pull, error=UNREADABLE)
-                    self.set_aside(f"{drain_id}/{name}", str(error))
+                    set_aside(self._storage, f"{FOLDER}/{drain_id}/{name}", str(error))
                     names.remove(name)
+            except OSError as error:
+                raise JournalError(
+                    f"The journal {self._storage.url} could not read {FOLDER}/{drain_id}/{name} ({error}), "
+                    "which may be an answer. See to its disk, or to its store, then run again. What stays "
+                    "unreadable can be moved out of the journal: its pull is then in doubt."
+                ) from error
             content = None
         # The request may have gone out, and no answer is known of.
         return Member(drain_id, file_name(pull, "in_doubt"), encode(pull), ""), pull

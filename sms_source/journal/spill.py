@@ -13,7 +13,7 @@ from pathlib import Path
 from sms_source.journal.encrypted_storage import EncryptedStorage
 from sms_source.journal.encryption import Keys
 from sms_source.journal.local_storage import LocalStorage
-from sms_source.journal.storage import Storage
+from sms_source.journal.storage import NO_FILE, Storage, names_in, set_aside
 
 logger = logging.getLogger(__name__)
 
@@ -33,17 +33,27 @@ class Spill:
         self._memory: dict[str, bytes] = {}
         self._lock = threading.Lock()
 
-    def keep(self, path: str, content: bytes) -> str:
-        """Keep an answer; return a sentence that says where it is."""
+    def keep(self, path: str, content: bytes) -> None:
+        """Keep an answer, and log where it is for now."""
         try:
             self._files.write(path, content)
         except OSError as error:
             with self._lock:
                 self._memory[path] = content
-            return (
-                f"Nor could it be written into {self.root} ({error}): it is in this process's memory alone."
+            logger.error(
+                "An answer could be written neither into the journal nor into %s (%s): for now it is in this "
+                "process's memory alone.",
+                self.root,
+                error,
             )
-        return f"It is in {self.root} instead, and the next run takes it from there."
+        else:
+            logger.warning("An answer is in %s until the journal takes it.", self.root)
+
+    def in_memory(self, drain_id: str) -> dict[str, bytes]:
+        """Return the answers of a drain that could be written nowhere, by the names of their files."""
+        folder = f"drains/{drain_id}/"
+        with self._lock:
+            return {p.removeprefix(folder): held for p, held in self._memory.items() if p.startswith(folder)}
 
     def save_again(self, storage: Storage) -> int:
         """Try again to write what is in memory alone; return how many answers still are."""
@@ -66,7 +76,7 @@ class Spill:
         """Write what is here into the journal, and forget it here."""
         self.save_again(storage)
         for drain_id in self._drains():
-            for name in self._files.names(f"drains/{drain_id}"):
+            for name in names_in(self._files, f"drains/{drain_id}"):
                 path = f"drains/{drain_id}/{name}"
                 if not name.endswith(".new"):
                     self._take(path, storage)
@@ -74,17 +84,13 @@ class Spill:
             self._files.remove_folder(f"drains/{drain_id}")
 
     def _drains(self) -> list[str]:
-        try:
-            return self._files.names("drains")
-        except NotADirectoryError:  # a file is in the folder's place: nothing was kept here
-            return []
+        return names_in(self._files, "drains")
 
     def _take(self, path: str, storage: Storage) -> None:
         try:
             content = self._files.read(path)
-        except ValueError as error:
-            logger.error("%s/%s: %s; it is set aside in unreadable/", self.root, path, error)
-            self._files.move(path, f"unreadable/{path.partition('/')[2]}")
+        except NO_FILE as error:
+            set_aside(self._files, path, str(error))
             return
         storage.write(path, content)
         logger.warning("%s is in the journal now: an earlier run could not write it there.", path)

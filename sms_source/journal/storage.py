@@ -5,11 +5,21 @@ survives a power cut. A folder on a disk is `sms_source.journal.local_storage`, 
 `sms_source.journal.object_storage`; another place to keep answers is another class with these methods.
 """
 
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
+from sms_source.cleaning import clean
 from sms_source.errors import ConfigurationError
+
+logger = logging.getLogger(__name__)
+
+SET_ASIDE = "unreadable"
+"""The folder for what is not the journal's, or can't be read: for a person."""
+
+NO_FILE = (ValueError, IsADirectoryError)
+"""What reading raises for good, unlike the failure of a disk or a store, which may pass."""
 
 
 class Reservation(Protocol):
@@ -43,22 +53,50 @@ class Storage(Protocol):
         """Write a whole file; a reader sees the old file or the new one."""
 
     def read(self, path: str) -> bytes:
-        """Return the file's bytes. Raises `FileNotFoundError`."""
+        """Return the file's bytes.
+
+        Raises:
+            FileNotFoundError: nothing is there.
+            ValueError, IsADirectoryError: what is there is no file that can be read, now or later.
+            OSError: the place fails; another time it may not.
+        """
 
     def read_many(self, paths: list[str]) -> Iterator[bytes | OSError | ValueError]:
         """Yield each file's bytes, or why it can't be read, in the order of the paths."""
 
     def names(self, folder: str) -> list[str]:
-        """Return the names in a folder, sorted; none if the folder is not there."""
+        """Return the names in a folder, sorted; none if the folder is not there.
+
+        Raises:
+            NotADirectoryError: something else is in its place.
+        """
 
     def move(self, path: str, new_path: str) -> None:
         """Give the file another path, replacing what is there."""
+
+    def set_aside(self, path: str, place: str) -> None:
+        """Move whatever is at a path into `unreadable/`, to a place there, or to one like it that is free."""
 
     def remove(self, paths: list[str]) -> None:
         """Remove files, those that are there. Until it returns, any of them may still be there or not."""
 
     def remove_folder(self, folder: str, *, only_empty: bool = False) -> None:
         """Remove a folder with its files; with `only_empty`, leave one that holds anything."""
+
+
+def names_in(storage: Storage, folder: str) -> list[str]:
+    """Return the names in a folder; what is in its place and is no folder is set aside."""
+    try:
+        return storage.names(folder)
+    except NotADirectoryError:
+        set_aside(storage, folder, "it is no folder")
+        return []
+
+
+def set_aside(storage: Storage, path: str, reason: str) -> None:
+    """Move what can't be read out of the way, and log it."""
+    logger.error("journal %s: %s is set aside in %s/: %s", storage.url, clean(path), SET_ASIDE, clean(reason))
+    storage.set_aside(path, path.removeprefix("drains/"))
 
 
 def open_storage(url: str) -> Storage:

@@ -68,17 +68,18 @@ class Intent:
         """Keep the answer, or that the outcome is unknown; only then may anything else use it.
 
         Raises:
-            JournalError: the journal refused it. The message says where it is instead.
+            JournalError: the journal refused it; the spill has it instead.
         """
         name = file_name(pull, "in_doubt" if pull.in_doubt else "answer")
         path, content = f"{FOLDER}/{pull.drain_id}/{name}", encode(pull)
         try:
             self._reservation.fill(path, content)
         except OSError as error:
-            place = self._spill.keep(path, content)
+            self._spill.keep(path, content)
             raise JournalError(
-                f"An answer could not be written into the journal {self._url} ({error}). {place} Pulling has "
-                "stopped. Free or enlarge the journal's disk, or see to its store, then run again."
+                f"An answer could not be written into the journal {self._url} ({error}). Pulling has "
+                "stopped, and that answer is handed on all the same. Free or enlarge the journal's disk, or "
+                "see to its store, then run again."
             ) from error
 
     def discard(self) -> None:

@@ -8,8 +8,9 @@ def whereabouts(journal: Journal) -> str:
     in_memory = journal.spill.save_again(journal.storage)
     if in_memory:
         return (
-            f"{in_memory} answers could be written nowhere and are lost with this process; the next run "
-            f"shows their pulls as in doubt. What else was pulled is in the journal {journal.url}."
+            f"{in_memory} answers could be written nowhere: what of them is not loaded yet is lost with this "
+            "process, and the next run shows their pulls as in doubt. What else was pulled is in the journal "
+            f"{journal.url}."
         )
     if journal.spill.is_in_use():
         return (

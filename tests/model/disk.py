@@ -124,6 +124,10 @@ class Disk:
         self._durable(new_path)
         self._moment()
 
+    def set_aside(self, path: str, place: str) -> None:
+        """Move a file to where a person finds it."""
+        self.move(path, f"unreadable/{place}")
+
     def remove(self, paths: list[str]) -> None:
         """Remove files, one after the other."""
         there = [path for path in paths if path in self.files]

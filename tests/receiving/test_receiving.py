@@ -188,7 +188,7 @@ def test_a_journal_that_refuses_is_told_and_heals(
     wait_until(lambda: loaded(receiver) == 1)
     drains = own_folders / "sms_journal" / "drains"
     shutil.rmtree(drains)
-    drains.write_text("in the way")
+    drains.symlink_to("a disk that is not mounted")
     refused = receiver.push("replies", a_pushed_reply("again"))
     assert (refused.status, refused.json["errmsg"]) == (503, "the journal does not take it: push again")
     wait_until(lambda: receiver.status("/healthz").status == 503)

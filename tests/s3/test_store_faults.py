@@ -10,6 +10,8 @@ import pytest
 from sms_source.journal import lease
 from sms_source.simulator import SimulatorProcess
 from tests.conftest import APP, Job, Warehouse, a_reply
+from tests.helpers.jobs import start_job, wait_until
+from tests.s3.conftest import S3Server
 from tests.s3.proxy import Fault, Proxy
 
 REPLIES = [f"{number:05d}" for number in range(4_000)]
@@ -39,6 +41,11 @@ def is_intent(method: str, path: str) -> bool:
 def is_answer(method: str, path: str) -> bool:
     """Return whether an answer is kept."""
     return method == "PUT" and path.endswith(".answer")
+
+
+def is_read_of_an_answer(method: str, path: str) -> bool:
+    """Return the reading of what came of a pull."""
+    return method == "GET" and path.endswith(".answer")
 
 
 def is_any(method: str, path: str) -> bool:
@@ -172,3 +179,47 @@ def test_a_slow_store_makes_a_slow_run(
     assert job()[0] == 0
     assert warehouse.contents() == REPLIES
     assert warehouse.query("select count(*) from sms.pulls where outcome = 'in_doubt'") == [(0,)]
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("fault", FAULTS)
+def test_an_answer_that_can_not_be_read_now_is_no_doubt(
+    fault: Fault,
+    configured: SimulatorProcess,
+    proxy: Proxy,
+    job: Job,
+    warehouse: Warehouse,
+    s3: S3Server,
+    journal_url: str,
+) -> None:
+    """What a killed run left is read when the store is well again; no row says that it may be lost."""
+    configured.configure(latency=0.05)
+    running = start_job()
+    wait_until(lambda: configured.stats().pulls > 5)
+    running.kill()
+    running.wait()
+    handed_out = configured.stats().handed_out
+    proxy.fail(fault, is_read_of_an_answer)
+    status, _, err = job()
+    assert status == 1
+    assert "could not read drains/" in err
+
+    proxy.heal()
+    assert job()[0] == 0
+    assert handed_out > 0
+    in_flight = warehouse.query("select sum(at_risk) from sms.pulls where outcome = 'in_doubt'")[0][0] or 0
+    assert len(REPLIES) - in_flight <= len(warehouse.contents()) <= len(REPLIES)
+    assert not s3.files().find(f"{journal_url}/unreadable")
+
+
+def test_somebody_s_objects_among_the_drains_stop_no_run(
+    s3: S3Server, journal_url: str, job: Job, warehouse: Warehouse
+) -> None:
+    """They are set aside, also when they are there again."""
+    for number in range(3):
+        s3.files().pipe(f"{journal_url}/drains/mine/notes.txt", str(number).encode())
+        status, _, err = job()
+        assert status == 0, err
+    assert warehouse.contents() == REPLIES
+    aside = s3.files().find(f"{journal_url}/unreadable")
+    assert sorted(s3.files().cat(path) for path in aside) == [b"0", b"1", b"2"]
