@@ -79,7 +79,7 @@ test-lowest: ## the tests, with the lowest versions that pyproject.toml allows; 
 	@PIP_ONLY_BINARY=:all: $(MAKE) VENV=.venv-lowest CONSTRAINTS=constraints-lowest.txt \
 		PYTHON="$(PYTHON)" ARGS="$(ARGS)" test
 
-test-postgres: install ## the tests with a real PostgreSQL, which is installed on Debian when run as root
+test-postgres: install-s3 ## the tests with a real PostgreSQL, which is installed on Debian when run as root
 	@sh tests/postgres/install.sh
 	@$(VENV)/bin/python -m pytest -n auto tests/postgres $(ARGS)
 

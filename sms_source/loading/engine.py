@@ -18,6 +18,7 @@ from dlt.extract import DltSource
 from dlt.pipeline.exceptions import PipelineStepFailed
 
 from sms_source.loading import commits, lake_erasure, table_erasure
+from sms_source.loading.alone import alone
 from sms_source.loading.destinations import TABLES, for_pipeline
 from sms_source.loading.duckdb_memory import DuckDbMemory
 from sms_source.loading.extraction import Extraction
@@ -100,7 +101,7 @@ class Engine:
         return info.loads_ids[-1] if info.loads_ids else None
 
     def _run(self, source: DltSource) -> LoadInfo:
-        with self._memory:
+        with self._memory, alone(self.pipeline, self._directory.journal_id):
             try:
                 info = self.pipeline.run(source)
             except PipelineStepFailed as error:

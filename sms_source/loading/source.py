@@ -23,7 +23,7 @@ from sms_source.loading.extraction import Extraction
 from sms_source.loading.idioms import refuse_what_loses_records
 from sms_source.loading.resources import resources_of
 from sms_source.loading.tables import Tables
-from sms_source.loading.target import have_one_transaction, owner_of
+from sms_source.loading.target import owner_of, set_up
 from sms_source.pulling.drain import Drain
 from sms_source.pulling.report import DrainReport
 
@@ -41,7 +41,6 @@ def sms_source(
     journal_retention_days: float = settings.JOURNAL_RETENTION_DAYS,
     journal_encryption_key: Union[str, list[str], None] = None,
     pseudonym_key: dlt.TSecretStrValue | None = None,
-    tables_retention_days: float | None = None,
     pulls_per_second: int = settings.MAX_PULLS_PER_SECOND,
     pull_workers: int = settings.PULL_WORKERS,
     pull_limit: int = settings.MAX_PULL_LIMIT,
@@ -73,8 +72,6 @@ def sms_source(
         journal_encryption_key: the keys that the journal is encrypted with, a list or one, each base64 of 32
             bytes. The first writes, all read; `"none"` in the first place writes in clear.
         pseudonym_key: replaces phone numbers by pseudonyms, see `sms_source.pseudonym`.
-        tables_retention_days: days after which `load()` deletes what people wrote from the tables; by default
-            never. Not by this source: a pipeline of one's own ends after it.
         pulls_per_second: requests a second at most, for an account's action; the API's quota is 100.
         pull_workers: requests in flight at most, from 1 to 256.
         pull_limit: records a request, from 1 to 100.
@@ -100,7 +97,6 @@ def sms_source(
         journal_retention_days=journal_retention_days,
         journal_encryption_key=journal_encryption_key,
         pseudonym_key=pseudonym_key,
-        tables_retention_days=tables_retention_days,
         pulls_per_second=pulls_per_second,
         pull_workers=pull_workers,
         pull_limit=pull_limit,
@@ -122,6 +118,8 @@ def _tables(
     pipeline = _pipeline_at_hand()
     destination = _destination(pipeline, allow_duplicates_in)
     with open_journal(options) as journal:
+        if pipeline and pipeline.destination:
+            set_up(pipeline.destination, journal.identity.journal_id)
         items = journal.everything()
         drain = None
         if not replay:
@@ -183,9 +181,7 @@ def _destination(pipeline: dlt.Pipeline | None, allow_duplicates_in: str | None)
         raise ConfigurationError("The pipeline has no destination, which decides how a row gets there once.")
     source = dlt.current.source()
     refuse_what_loses_records(source, pipeline)
-    destination = destinations.for_pipeline(pipeline, source, allow_duplicates_in=allow_duplicates_in)
-    have_one_transaction(pipeline.destination)
-    return destination
+    return destinations.for_pipeline(pipeline, source, allow_duplicates_in=allow_duplicates_in)
 
 
 def _unloaded(journal: Journal, pipeline: dlt.Pipeline | None, retention: timedelta) -> list[str]:

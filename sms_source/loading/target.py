@@ -59,14 +59,14 @@ def target_of(destination: str | AnyDestination, journal_id: str) -> AnyDestinat
         ConfigurationError: there is no such destination.
     """
     target = place_of(destination)
-    if issubclass(target.spec, DestinationClientDwhConfiguration):
-        target.config_params.setdefault("staging_dataset_name_layout", f"%s_staging_{journal_id}")
-    have_one_transaction(target)
+    set_up(target, journal_id)
     return target
 
 
-def have_one_transaction(target: AnyDestination) -> None:
-    """Have dlt merge in one transaction where the destination can, in the loads that follow."""
+def set_up(target: AnyDestination, journal_id: str) -> None:
+    """Have dlt stage in a dataset of a journal's own, and merge in one transaction, in loads that follow."""
+    if issubclass(target.spec, DestinationClientDwhConfiguration):
+        target.config_params.setdefault("staging_dataset_name_layout", f"%s_staging_{journal_id}")
     if kind_of(target) in ONE_TRANSACTION:
         target.caps_params["supports_transactions"] = True
 

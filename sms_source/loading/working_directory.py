@@ -49,6 +49,7 @@ class WorkingDirectory:
     """
 
     def __init__(self, pipeline_name: str, journal_id: str, *, in_memory: bool = False) -> None:
+        self.journal_id = journal_id
         self._name = pipeline_name
         self._in_memory = in_memory
         self._is_emptied = False

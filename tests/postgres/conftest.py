@@ -1,4 +1,4 @@
-"""Requirements: the extra `postgres`, and PostgreSQL's server programs (tests/postgres/install.sh)."""
+"""Requirements: the extra `postgres`, those of tests/s3, and PostgreSQL's server programs (install.sh)."""
 
 import importlib.util
 from collections.abc import Iterator
@@ -9,6 +9,9 @@ import pytest
 
 from tests.conftest import Rows
 from tests.postgres.server import PostgresServer, find_programs
+from tests.s3.conftest import journal_url, s3
+
+__all__ = ["journal_url", "s3"]
 
 
 @pytest.fixture(scope="session")
@@ -65,3 +68,11 @@ class PostgresWarehouse:
     def contents(self) -> list[str]:
         """Return what people wrote, in the order of what they wrote."""
         return [content for (content,) in self.query("select reply_content from sms.replies order by 1")]
+
+    def waiting(self) -> int:
+        """Return how many sessions wait for a lock."""
+        ((count,),) = self.query(
+            "select count(*) from pg_stat_activity "
+            "where datname = current_database() and wait_event_type = 'Lock'"
+        )
+        return int(count)

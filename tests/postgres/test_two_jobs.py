@@ -1,6 +1,7 @@
 """Two jobs into one dataset at once, each with queues and a journal of its own."""
 
 import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -42,15 +43,6 @@ def loaded(configured: SimulatorProcess, postgres: PostgresWarehouse, job: Job) 
     return configured
 
 
-def waiting(postgres: PostgresWarehouse) -> int:
-    """Return how many sessions wait for a lock."""
-    ((count,),) = postgres.query(
-        "select count(*) from pg_stat_activity "
-        "where datname = current_database() and wait_event_type = 'Lock'"
-    )
-    return int(count)
-
-
 def test_jobs_of_one_name_stage_and_work_apart(
     loaded: SimulatorProcess, postgres: PostgresWarehouse, own_folders: Path
 ) -> None:
@@ -60,11 +52,11 @@ def test_jobs_of_one_name_stage_and_work_apart(
     with postgres.session() as holder, pytest.MonkeyPatch.context() as elsewhere:
         holder.execute("lock table sms.replies in share mode")
         jobs = [start_job("--destination", "postgres")]
-        wait_until(lambda: waiting(postgres) == 1 or jobs[0].poll() is not None)
+        wait_until(lambda: postgres.waiting() == 1 or jobs[0].poll() is not None)
         elsewhere.setenv("SOURCES__SMS_SOURCE__SMS_SDK_APP_IDS", f'["{OTHER_APP}"]')
         elsewhere.setenv("SOURCES__SMS_SOURCE__JOURNAL_URL", "other_journal")
         jobs.append(start_job("--destination", "postgres"))
-        wait_until(lambda: waiting(postgres) == 2 or jobs[1].poll() is not None)
+        wait_until(lambda: postgres.waiting() == 2 or jobs[1].poll() is not None)
         staged = postgres.query(
             "select table_schema from information_schema.tables "
             "where table_schema ~ '^sms_staging_' and table_name = 'replies'"
@@ -78,6 +70,34 @@ def test_jobs_of_one_name_stage_and_work_apart(
     assert postgres.contents() == ["a", *"b" * 300, *"c" * 200]
 
 
+_OWN_PIPELINE = """
+import sys, dlt
+from sms_source import sms_source
+pipeline = dlt.pipeline(sys.argv[1], destination="postgres", dataset_name="sms")
+pipeline.run(sms_source())
+"""
+
+
+def test_two_pipelines_of_one_s_own_stage_apart(
+    loaded: SimulatorProcess, postgres: PostgresWarehouse
+) -> None:
+    """As two jobs do: what each has staged is its own, and both come to their end."""
+    loaded.enqueue(APP, [a_reply("b")] * 300)
+    loaded.enqueue(OTHER_APP, [a_reply("c")] * 200)
+    with postgres.session() as holder, pytest.MonkeyPatch.context() as elsewhere:
+        holder.execute("lock table sms.replies in share mode")
+        own: list[subprocess.Popen[str]] = []
+        for number, app_id in enumerate((APP, OTHER_APP), start=1):
+            elsewhere.setenv("SOURCES__SMS_SOURCE__SMS_SDK_APP_IDS", f'["{app_id}"]')
+            elsewhere.setenv("SOURCES__SMS_SOURCE__JOURNAL_URL", f"journal_{number}")
+            program = [sys.executable, "-c", _OWN_PIPELINE, f"own_{number}"]
+            own.append(subprocess.Popen(program, stderr=subprocess.PIPE, text=True))
+            wait_until(lambda: postgres.waiting() == number or own[-1].poll() is not None)  # noqa: B023
+        assert postgres.waiting() == 2
+    assert [(pipeline.communicate()[1], pipeline.returncode) for pipeline in own] == [("", 0)] * 2
+    assert postgres.contents() == ["a", *"b" * 300, *"c" * 200]
+
+
 def test_what_the_server_still_does_for_a_killed_job_does_not_meet_the_next_run(
     loaded: SimulatorProcess, postgres: PostgresWarehouse
 ) -> None:
@@ -88,11 +108,11 @@ def test_what_the_server_still_does_for_a_killed_job_does_not_meet_the_next_run(
         jobs: list[subprocess.Popen[str]] = []
         for number in (1, 2):
             jobs.append(start_job("--destination", "postgres"))
-            wait_until(lambda: waiting(postgres) == number or jobs[-1].poll() is not None)  # noqa: B023
+            wait_until(lambda: postgres.waiting() == number or jobs[-1].poll() is not None)  # noqa: B023
             if number == 1:
                 jobs[0].kill()
                 jobs[0].wait()
-        assert waiting(postgres) == 2
+        assert postgres.waiting() == 2
     assert jobs[1].communicate()[1] == ""
     assert jobs[1].returncode == 0
     assert postgres.contents() == ["a", *"b" * 300]
