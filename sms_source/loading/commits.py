@@ -12,6 +12,7 @@ import dlt
 from dlt.common.storages.exceptions import CurrentLoadPackageStateNotAvailable
 
 from sms_source.journal.journal import Journal
+from sms_source.loading.lakehouse import was_rolled_back
 
 State = Mapping[str, Any]
 """Of the resource `drain`: `journal`, its id; `items`, fingerprints; `load_id`, of the package with them."""
@@ -60,7 +61,8 @@ def missing_loads(pipeline: dlt.Pipeline, load_ids: Iterable[str]) -> set[str]:
         if isinstance(client, SqlJobClientBase):
             return wanted - _loads_in_table(client.sql_client, table, sorted(wanted))
         if isinstance(client, FilesystemClient):
-            return wanted - _loads_in_files(client, table)
+            is_older = was_rolled_back(client, max(map(float, wanted)))
+            return wanted if is_older else wanted - _loads_in_files(client, table)
     return set()  # there is nothing to ask: the state is all that is known
 
 

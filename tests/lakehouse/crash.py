@@ -45,10 +45,11 @@ def catalog_beside(folder: Path) -> dict[str, str]:
     return {"type": "sql", "uri": f"sqlite:///{folder}.db", "warehouse": folder.as_uri()}
 
 
-def run(kills: int, seed: int, catalog: dict[str, Any] | None = None) -> Report:
-    """So many kills of the job that writes tables below the configured folder."""
+def run(kills: int, seed: int, catalog: dict[str, Any] | None = None, **more: Any) -> Report:
+    """So many kills of the job that writes tables below the configured folder; a third of them of replays."""
     harness_of = IcebergHarness if catalog else DeltaHarness
-    with harness_of(Options(kills=kills, seed=seed, destination="filesystem")) as harness:
+    options = Options(kills=kills, seed=seed, destination="filesystem", replays=0.3, **more)
+    with harness_of(options) as harness:
         harness.crash_often(lambda line: print(line, flush=True))
         return harness.report
 

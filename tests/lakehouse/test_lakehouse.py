@@ -5,8 +5,9 @@ table's own log says which Parquet files are its newest version, and those are r
 """
 
 import os
+import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timezone
 from pathlib import Path
 from typing import Any
@@ -252,3 +253,53 @@ def test_delta_tables_in_an_object_store(
         assert canonical(rows) == canonical(as_rows(APP, records))
     finally:
         server.stop()
+
+
+def test_kills_of_two_jobs_into_one_folder_lose_and_double_nothing(lake: Lake) -> None:
+    """Whose commit meets the other's ends with 1, and loads it the next time."""
+    report = run_crash_harness(kills=6, seed=20_261_130, jobs=2, same_name=True)
+    assert report.kills >= 6
+    assert not report.violations, str(report)
+    assert report.counts["loaded"] > 0
+
+
+def _put_back(lake: Lake, yesterday: Path, _versions: dict[str, int]) -> None:
+    shutil.rmtree(lake.folder)
+    shutil.copytree(yesterday, lake.folder)
+
+
+def _roll_back(lake: Lake, _yesterday: Path, versions: dict[str, int]) -> None:
+    for name, version in versions.items():
+        lake.table(name).restore(version)
+
+
+def _delete(lake: Lake, _yesterday: Path, _versions: dict[str, int]) -> None:
+    shutil.rmtree(lake.folder)
+
+
+@pytest.mark.parametrize("damage", [_put_back, _roll_back, _delete])
+def test_a_folder_that_went_back_in_time_is_loaded_again(
+    configured: SimulatorProcess,
+    lake: Lake,
+    job: Job,
+    tmp_path: Path,
+    damage: Callable[[Lake, Path, dict[str, int]], None],
+) -> None:
+    """As any other warehouse: --check tells it before, the summary after, and then it is over."""
+    configured.enqueue(APP, [a_reply("a")])
+    assert job(*TO_FILES)[0] == 0
+    yesterday = shutil.copytree(lake.folder, tmp_path / "yesterday")
+    versions = {name: lake.table(name).version() for name in ("replies", "pulls")}
+    for content in "bc":
+        configured.enqueue(APP, [a_reply(content)])
+        assert job(*TO_FILES)[0] == 0
+    damage(lake, yesterday, versions)
+    assert "the next run loads that again" in job(*TO_FILES, "--check")[1]
+    configured.enqueue(APP, [a_reply("d")])
+    status, out, err = job(*TO_FILES)
+    assert (status, err) == (0, "")
+    assert "again" in out
+    assert sorted(lake.rows("replies", "reply_content")) == [("a",), ("b",), ("c",), ("d",)]
+    assert len(lake.rows("pulls", "pull_id")) == 4
+    assert "loads that again" not in job(*TO_FILES, "--check")[1]
+    assert "again" not in job(*TO_FILES)[1]
