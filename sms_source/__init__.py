@@ -10,7 +10,6 @@ one's own.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from sms_source.credentials import TencentCloudCredentials
 from sms_source.errors import (
     ConfigurationError,
     InDoubtError,
@@ -21,16 +20,17 @@ from sms_source.errors import (
     RefusedError,
     SmsSourceError,
 )
-from sms_source.loading.loader import load
-from sms_source.loading.summary import Summary
-from sms_source.loading.working_directory import empty_working_directory
-from sms_source.privacy.pseudonym import pseudonym
-from sms_source.pulling.report import DrainReport
 
 if TYPE_CHECKING:
+    from sms_source.credentials import TencentCloudCredentials
     from sms_source.loading.checking import check
     from sms_source.loading.forgetting import forget
+    from sms_source.loading.loader import load
     from sms_source.loading.source import sms_source
+    from sms_source.loading.summary import Summary
+    from sms_source.loading.working_directory import empty_working_directory
+    from sms_source.privacy.pseudonym import pseudonym
+    from sms_source.pulling.report import DrainReport
     from sms_source.recovery import RecoverySummary, recover
 
 __all__ = [
@@ -55,17 +55,31 @@ __all__ = [
     "sms_source",
 ]
 
-_WITH_ARROW = {
+_HOMES = {
+    "DrainReport": "sms_source.pulling.report",
     "RecoverySummary": "sms_source.recovery",
+    "Summary": "sms_source.loading.summary",
+    "TencentCloudCredentials": "sms_source.credentials",
     "check": "sms_source.loading.checking",
+    "empty_working_directory": "sms_source.loading.working_directory",
     "forget": "sms_source.loading.forgetting",
+    "load": "sms_source.loading.loader",
+    "pseudonym": "sms_source.privacy.pseudonym",
     "recover": "sms_source.recovery",
     "sms_source": "sms_source.loading.source",
 }
 
 
 def __getattr__(name: str) -> Any:
-    """Import what needs Arrow when it is asked for: it takes as long as a run on empty queues."""
-    if name in _WITH_ARROW:
-        return getattr(import_module(_WITH_ARROW[name]), name)
+    """Import what needs dlt, or Arrow, when it is asked for.
+
+    Each takes as long as a run on empty queues, and the command line sets up the process before it imports
+    them.
+    """
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOMES])

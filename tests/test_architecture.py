@@ -2,6 +2,8 @@
 
 import ast
 import inspect
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -166,3 +168,21 @@ def test_every_error_is_exported() -> None:
         if inspect.isclass(value) and issubclass(value, Exception) and value.__module__ == errors.__name__
     }
     assert found <= set(sms_source.__all__)
+
+
+def test_the_command_line_sets_the_process_up_before_dlt_is_imported() -> None:
+    """To look for garbage in what is imported takes half the time of an empty run."""
+    program = """
+import builtins, gc, sys
+original = builtins.__import__
+def watched(name, *args, **more):
+    if name.partition(".")[0] in ("dlt", "pyarrow") and name not in seen:
+        seen[name] = gc.isenabled()
+    return original(name, *args, **more)
+seen = {}
+builtins.__import__ = watched
+import sms_source.cli
+print(bool(seen), any(seen.values()))
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["True", "False"], done.stderr

@@ -271,3 +271,39 @@ def test_a_replay_says_what_was_new(configured: SimulatorProcess, warehouse: War
     assert (summary.total("replies"), summary.new_rows) == (3, {"replies": 2})
     assert any(line.startswith("  new rows      2 in replies;") for line in summary.lines())
     assert warehouse.contents() == ["a", "b", "c"]
+
+
+def test_two_loads_in_two_threads_both_load_and_leave_the_process_as_it_was(
+    configured: SimulatorProcess, own_folders: Path
+) -> None:
+    """dlt's active pipeline and the mask of new files are the process's: one load waits for the other."""
+    errors: list[BaseException] = []
+
+    def load(app_id: str) -> None:
+        try:
+            sms_source.load(
+                dlt.destinations.duckdb(str(own_folders / f"{app_id}.duckdb")),  # type: ignore[arg-type]
+                pipeline_name=f"of_{app_id}",
+                journal_url=str(own_folders / f"journal_{app_id}"),
+                sms_sdk_app_ids=app_id,
+            ).raise_for_failure()
+        except BaseException as error:  # noqa: BLE001 - told by the test
+            errors.append(error)
+
+    umask = os.umask(0o022)
+    try:
+        threads = []
+        for app_id in (APP, OTHER_APP):
+            configured.enqueue(app_id, [a_reply(app_id)] * 300)
+            threads.append(threading.Thread(target=load, args=(app_id,)))
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert os.umask(0o022) == 0o022
+    finally:
+        os.umask(umask)
+    assert errors == []
+    assert active_pipeline() is None
+    for app_id in (APP, OTHER_APP):
+        assert contents(own_folders / f"{app_id}.duckdb") == [app_id] * 300

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sms_source.pulling.rate import RateLimiter
+from sms_source.pulling.rate import RateLimiter, rate_of
 
 
 class Clock:
@@ -67,3 +67,26 @@ def test_whoever_waits_is_let_go_when_it_is_over() -> None:
     assert limiter.acquire(lambda: False)
     limiter.use()
     assert not limiter.acquire(lambda: clock.now > 0.3)
+
+
+def test_an_account_has_one_rate_for_an_action() -> None:
+    """Two jobs of a process share the quota, whatever each was given; another account has its own."""
+    first = rate_of("an id", "an action", 5)
+    assert rate_of("an id", "an action", 3) is first
+    assert rate_of("another id", "an action", 5) is not first
+    assert rate_of("an id", "another action", 5) is not first
+
+
+def test_a_rate_that_is_changed_counts_what_was_sent_before() -> None:
+    """The rate that was asked for last holds at once."""
+    clock = Clock()
+    limiter = RateLimiter(2, clock=clock.read, sleep=clock.sleep)
+    sent = []
+    for per_second in (2, 20, 3):
+        limiter.limit_to(per_second)
+        for _ in range(20):
+            limiter.acquire(lambda: False)
+            limiter.use()
+            sent.append(clock.now)
+        last = sent[-20 + per_second :]
+        assert all(later - earlier > 1 for earlier, later in zip(last, last[per_second:], strict=False))

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,13 +11,21 @@ from dlt.common.configuration.container import Container
 from dlt.common.configuration.utils import get_resolved_traces
 from dlt.common.pipeline import PipelineContext
 
+_one_at_a_time = threading.RLock()
+
 
 @contextmanager
 def as_found() -> Iterator[None]:
     """Restore, at the end, the active pipeline, dlt's logger and the mask of new files' permissions.
 
-    What is written meanwhile only this user can read: it holds people's numbers and words.
+    All three are the whole process's, so a second thread waits for the first. What is written meanwhile only
+    this user can read: it holds people's numbers and words.
     """
+    with _one_at_a_time:
+        yield from _as_found()
+
+
+def _as_found() -> Iterator[None]:
     context = Container()[PipelineContext]
     before = context.pipeline() if context.is_active() else None
     dlt_logger = logging.getLogger("dlt")

@@ -4,7 +4,6 @@ Another program may use the same quota, so that the API refuses requests all the
 with, and the full rate is tried again step by step.
 """
 
-import functools
 import logging
 import threading
 import time
@@ -23,6 +22,10 @@ RAISED_AFTER_SECONDS = 2.0
 
 SPREAD = 0.8
 """Of a second, over which its requests are spread: of a burst, a machine that dies would lose more."""
+
+
+_lock = threading.Lock()
+_limiters: dict[tuple[str, str], "RateLimiter"] = {}
 
 
 class RateLimiter:
@@ -71,6 +74,13 @@ class RateLimiter:
                 self._sleep(min(pause, 0.2))
         return False
 
+    def limit_to(self, per_second: int) -> None:
+        """Have another rate from now on; what was sent counts for it, too."""
+        with self._lock:
+            if per_second != self._maximum:
+                self._maximum = self._per_second = per_second
+                self._sent = deque(self._sent, maxlen=per_second)
+
     def use(self) -> None:
         """Note that the request goes out now, or never will."""
         with self._lock:
@@ -98,13 +108,18 @@ class RateLimiter:
         return self._sent[surplus - 1] + 1 + GUARD_SECONDS - now
 
 
-@functools.cache  # by all three
-def rate_of(secret_id: str, action: str, per_second: int) -> RateLimiter:  # noqa: ARG001 - the cache has them
-    """Return the one limiter of this process for an account's action: the quota is by both."""
+def rate_of(secret_id: str, action: str, per_second: int) -> RateLimiter:
+    """Return the one limiter of this process for an account's action, as the quota is by both.
+
+    Its rate is the one that was asked for last.
+    """
     if per_second > MAX_PULLS_PER_SECOND:
         logger.warning(
             "pulls_per_second is %d; the API refuses more than %d unless your account's quota was raised.",
             per_second,
             MAX_PULLS_PER_SECOND,
         )
-    return RateLimiter(per_second)
+    with _lock:
+        limiter = _limiters.setdefault((secret_id, action), RateLimiter(per_second))
+    limiter.limit_to(per_second)
+    return limiter
