@@ -120,6 +120,8 @@ def test_a_check_leaves_nothing_that_counts(
 ) -> None:
     """No row in the ledger, no claim on the journal, no table."""
     assert job("--check")[0] == 0
+    (warehouse.folder / "sms_journal" / "probe").write_text("of a check that was killed")
+    assert job("--check")[0] == 0
     assert job("--dataset", "other")[0] == 0
     assert warehouse.query("select count(*) from other.pulls") == [(1,)]
     assert not (warehouse.folder / "sms_journal" / "probe").exists()

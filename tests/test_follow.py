@@ -140,7 +140,7 @@ def test_it_does_nothing_when_it_is_to_stop_before_it_began(stop: threading.Even
     assert rounds.asked == []
 
 
-@pytest.mark.parametrize("error", [AWAY, REFUSED, ConfigurationError("x"), JournalLockedError("x")])
+@pytest.mark.parametrize("error", [AWAY, REFUSED, ConfigurationError("x")])
 def test_without_callbacks_a_round_that_fails_is_the_last(stop: threading.Event, error: Exception) -> None:
     """Whoever supervises the process starts a new one; also when the error is one of a queue's drain."""
     rounds = Rounds(WELL, error, WELL, stop=stop)
@@ -151,6 +151,21 @@ def test_without_callbacks_a_round_that_fails_is_the_last(stop: threading.Event,
     assert caught.value is error
     assert len(rounds.asked) == 2
     assert str(error) in health(followed.monitor)
+
+
+def test_a_run_that_somebody_begins_by_hand_does_not_end_it(stop: threading.Event) -> None:
+    """The journal is in use for a while: it is told, and tried again."""
+    rounds = Rounds(WELL, JournalLockedError("x"), WELL, stop=stop)
+    follower(rounds, stop).run()
+    assert len(rounds.asked) == 3
+
+
+def test_a_journal_that_is_in_use_from_the_start_ends_it(stop: threading.Event) -> None:
+    """Two that follow one journal are a mistake."""
+    rounds = Rounds(JournalLockedError("x"), WELL, stop=stop)
+    with pytest.raises(JournalLockedError):
+        follower(rounds, stop).run()
+    assert len(rounds.asked) == 1
 
 
 # --------------------------------------------------------------------------------------------- with callbacks

@@ -35,7 +35,7 @@ def console(command: Callable[[], int] = main) -> None:
 def _run(args: argparse.Namespace) -> int:
     os.umask(0o077)  # what is written holds people's numbers and words
     kind = JsonOutput if args.log_format == "json" else TextOutput
-    output: Output = kind(verbose=args.verbose)
+    output: Output = kind(verbose=args.verbose, timed=getattr(args, "follow", None) is not None)
     output.begin()
     try:
         args.run(args, output)

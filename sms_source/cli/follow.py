@@ -66,10 +66,12 @@ def follow(
 class Follower:
     """Rounds, one after the other; `inbox`, `server` and `monitor` are there if they were asked for.
 
-    Without callbacks, a round that fails ends it, on purpose: whoever supervises the process starts a new
-    one, and what a new process finds is the case that is proved. With them, a process that is away loses for
-    good what is pushed three times. So it goes on receiving, whatever is wrong with queues and destination,
-    and tries again; but a configuration that was wrong from the start ends it.
+    A round that finds the journal in use, by a run that somebody began by hand, is tried again.
+
+    Without callbacks, any other round that fails ends it, on purpose: whoever supervises the process starts
+    a new one, and what a new process finds is the case that is proved. With them, a process that is away
+    loses for good what is pushed three times. So it goes on receiving, whatever is wrong with queues and
+    destination, and tries again; but a configuration that was wrong from the start ends it.
     """
 
     inbox: Inbox | None = None
@@ -106,14 +108,17 @@ class Follower:
         except Exception as error:
             if self.monitor:
                 self.monitor.round_failed(explain(error)[0])
-            if self.inbox is None or isinstance(error, JournalLockedError):
-                raise
-            if not self._was_well and is_configuration(error):
+            if not self._may_pass(error):
                 raise
             self._output.error(error)
             self._failures += 1
         else:
             self._failures, self._was_well = 0, True
+
+    def _may_pass(self, error: Exception) -> bool:
+        if isinstance(error, JournalLockedError):
+            return self.inbox is None and self._was_well
+        return self.inbox is not None and (self._was_well or not is_configuration(error))
 
     def _round(self) -> None:
         being_written: tuple[str, ...] = ()

@@ -25,6 +25,8 @@ HEARTBEAT_SECONDS = 60.0
 """A monitor of --follow hears so often that the job is alive, and a log stays small at any interval."""
 
 ASKED = "No record was taken: the question was the look-up by phone number, about a number nobody has."
+_TIME = "%Y-%m-%d %H:%M:%S"
+
 NOT_ASKED = "No record was taken, and Tencent Cloud was asked nothing: pull_feeds is empty."
 
 logger = logging.getLogger("sms_source.load_replies")
@@ -33,7 +35,7 @@ logger = logging.getLogger("sms_source.load_replies")
 class Output(Protocol):
     """What happens, told; log lines go the way of `logging`."""
 
-    def __init__(self, *, verbose: bool) -> None: ...
+    def __init__(self, *, verbose: bool, timed: bool) -> None: ...
 
     def begin(self) -> None:
         """Set up `logging`."""
@@ -67,14 +69,25 @@ class Output(Protocol):
 
 
 class TextOutput:
-    """Sentences: results on the standard output, log lines and errors on the standard error."""
+    """Sentences: results on the standard output, log lines and errors on the standard error.
 
-    def __init__(self, *, verbose: bool) -> None:
+    Args:
+        verbose: show more, and tracebacks.
+        timed: begin the lines of a process that stays with the time.
+    """
+
+    def __init__(self, *, verbose: bool, timed: bool = False) -> None:
         self._verbose = verbose
+        self._timed = timed
 
     def begin(self) -> None:
         """Write a line for each, as it is."""
-        logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
+        handler = logging.StreamHandler()
+        time_of = "%(asctime)s UTC " if self._timed else ""
+        formatter = logging.Formatter(f"{time_of}%(levelname)s: %(message)s", _TIME)
+        formatter.converter = time.gmtime
+        handler.setFormatter(formatter)
+        logging.basicConfig(level=logging.WARNING, handlers=[handler])
         _set_levels(verbose=self._verbose)
 
     def notice(self, text: str) -> None:
@@ -100,7 +113,7 @@ class TextOutput:
     def round(self, summary: Summary) -> None:
         """Print some lines, with the time; nothing when there was nothing to load."""
         if summary.is_notable:
-            print(f"{datetime.now(timezone.utc):%Y-%m-%d %H:%M:%S} UTC ", end="")
+            print(_now(), end="")
             self.summary(summary)
 
     def end(self) -> None:
@@ -115,14 +128,18 @@ class TextOutput:
         if self._verbose:
             traceback.print_exception(error)
         message, status = explain(error, whereabouts=getattr(error, "whereabouts", ""))
-        print(f"ERROR: {message}", file=sys.stderr)
+        print(f"{_now() if self._timed else ''}ERROR: {message}", file=sys.stderr)
         return status
+
+
+def _now() -> str:
+    return f"{datetime.now(timezone.utc):{_TIME}} UTC "
 
 
 class JsonOutput:
     """An object a line: summaries and checks on the standard output, all else on the standard error."""
 
-    def __init__(self, *, verbose: bool) -> None:
+    def __init__(self, *, verbose: bool, timed: bool = False) -> None:  # noqa: ARG002 - each line is
         self._verbose = verbose
         self._untold: Summary | None = None
 

@@ -20,6 +20,8 @@ from sms_source.loading.loader import DATASET, PIPELINE, resolve_options
 from sms_source.loading.target import owner_of, target_of
 from sms_source.loading.working_directory import WorkingDirectory
 
+_PROBE = "probe"
+
 
 class Finding(NamedTuple):
     """A part of what a run needs, and what is known of it."""
@@ -62,7 +64,8 @@ def findings(
         owner = owner_of(target, pipeline_name, dataset_name)
         journal.refuse_another(owner)
         try:
-            journal.storage.reserve("probe", settings.JOURNAL_RESERVE).discard()
+            journal.storage.remove([_PROBE])  # of a check that was killed
+            journal.storage.reserve(_PROBE, settings.JOURNAL_RESERVE).discard()
         except OSError as error:
             raise JournalError(f"The journal {journal.url} can't be written: {error}.") from error
         waiting = len(journal.unloaded())
