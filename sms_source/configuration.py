@@ -104,7 +104,8 @@ class SmsSourceConfiguration(BaseConfiguration):
         self.opt_out_words = [w for w in _names("opt_out_words", self.opt_out_words or [], words) if w]
         self.journal_url = _absolute(self.journal_url)
         days, key = self.tables_retention_days, self.pseudonym_key
-        _expect("tables_retention_days", days, "more than 0", days is None or 0 < days <= 36_500)
+        is_number = days is None or (days != 0 and BOUNDS["journal_retention_days"].hold(days))
+        _expect("tables_retention_days", days, "days, more than 0 and at most 36500", is_number)
         if key is not None and len(key) < settings.MIN_KEY_CHARACTERS:
             raise ConfigurationError(
                 f"pseudonym_key has {len(key)} characters; expected at least {settings.MIN_KEY_CHARACTERS} "

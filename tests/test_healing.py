@@ -63,7 +63,7 @@ def test_what_the_warehouse_lost_is_loaded_again_and_told(
     assert warehouse.query("select count(distinct pull_id) from sms.pulls") == [(3 + len(new),)]
     status, out, _ = job()
     assert (status, out.startswith("No new replies")) == (0, True)
-    assert "loads again" not in job("--check")[1]
+    assert "loads that again" not in job("--check")[1]
 
 
 def test_the_summary_counts_what_is_new(damaged: SimulatorProcess, warehouse: Warehouse) -> None:

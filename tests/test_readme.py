@@ -1,9 +1,11 @@
 """The README is what a newcomer lives by, so what it shows is run; in both languages."""
 
 import re
+import textwrap
 
 import duckdb
 import pytest
+import tomlkit
 
 from sms_source.cli import main
 from sms_source.configuration import SmsSourceConfiguration
@@ -101,3 +103,28 @@ def test_every_table_and_column_is_on_the_page(
             "and table_name in ('replies', 'receipts', 'pulls', 'rejected_records')"
         ).fetchall()
     assert {column for (column,) in columns} <= set(re.findall(r"`(\w+)`", text_of("README.md")))
+
+
+def test_its_block_of_configuration_can_be_pasted_into_the_file_that_is_there() -> None:
+    """A second section of one name would make the file unreadable."""
+    for page in PAGES:
+        (block,) = blocks(text_of(page), "toml")
+        file = tomlkit.parse(text_of(".dlt/config.toml") + "\n" + textwrap.dedent(block)).unwrap()
+        assert file["sources"]["sms_source"] == {"sms_sdk_app_ids": ["1400006666"]}
+
+
+def test_the_file_of_configuration_shows_every_option() -> None:
+    """Those that are secrets stand in the example of the other file."""
+    shown = set(re.findall(r"^# (\w+) = ", text_of(".dlt/config.toml"), re.MULTILINE))
+    secret = set(re.findall(r"^# (\w+) = ", text_of(".dlt/example.secrets.toml"), re.MULTILINE)) - {"token"}
+    assert shown | secret == set(SmsSourceConfiguration.get_resolvable_fields()) - {"credentials"}
+    assert not shown & secret
+
+
+def test_both_languages_have_the_same_commands_columns_and_links() -> None:
+    """Whoever reads one misses nothing of the other."""
+    own = {"README.md", "README.zh-CN.md", "docs/report.png"}
+    for pattern in (r"`((?:tencent-sms|python|make|sms_)[^`\n]*)`", r"`(\w+)`", r"\]\(((?!http)[^)#]+)\)"):
+        pages = (text_of(page).replace(" --language zh", "") for page in PAGES)
+        english, chinese = (set(re.findall(pattern, text)) for text in pages)
+        assert (english ^ chinese) - own == set(), pattern

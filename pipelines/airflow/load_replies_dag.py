@@ -40,9 +40,9 @@ The keys may be in an Airflow connection `tencent_sms` instead: the login is the
 SecretKey, and `token` in the extra is the token of temporary keys. The schedule is the environment variable
 `PIPELINES__SMS_REPLIES__SCHEDULE` of the DAG processor, a cron expression (default `*/15 * * * *`).
 
-**Downstream**: the task announces an asset for each table (`tencent_sms/replies`, `tencent_sms/pulls`,
-`tencent_sms/rejected_records`), on which other DAGs can be scheduled. It warns in its log when the ledger
-gained a pull in doubt, and returns the counts of the run.
+**Downstream**: the task announces an asset for each table (`tencent_sms/replies`, `tencent_sms/receipts`,
+`tencent_sms/pulls`, `tencent_sms/rejected_records`), on which other DAGs can be scheduled. It warns in its
+log when the ledger gained a pull in doubt, and returns the counts of the run.
 
 **Why a plain task**, and not dlt's `PipelineTasksGroup`: the queue hands each record out once, so what was
 pulled must survive whatever becomes of the task. `PipelineTasksGroup` drops the pipeline's working directory
@@ -66,7 +66,7 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException, Airfl
 
 CONNECTION = "tencent_sms"
 PIPELINE = "sms_replies"
-ASSETS = [Asset(f"tencent_sms/{table}") for table in ("replies", "pulls", "rejected_records")]
+ASSETS = [Asset(f"tencent_sms/{table}") for table in ("replies", "receipts", "pulls", "rejected_records")]
 
 logger = logging.getLogger("sms_source.airflow")
 

@@ -234,7 +234,7 @@ def small(workshop: Workshop, scale: Scale) -> list[Bar]:
 
 def empty(workshop: Workshop, scale: Scale) -> list[Bar]:
     """Measure the fixed cost of the run that happens most: nobody has replied."""
-    bar = Bar("a run on an empty queue over `import dlt`", 2, at_most=True)
+    bar = Bar("a run on an empty queue over `import dlt`", 1, at_most=True)
     folder = workshop.a_folder()
     with source(UNLIMITED) as queue:
         for is_warm in warm(scale.small_rounds):
