@@ -225,6 +225,27 @@ def test_a_table_that_can_not_take_the_rows_loses_nothing(
     assert warehouse.contents() == ["a", "b"]
 
 
+def test_a_replay_whose_insert_fails_takes_no_row_away(
+    configured: SimulatorProcess, warehouse: Warehouse, job: Job
+) -> None:
+    """What its DELETE took out is there again; once the table is repaired, the next run finishes the replay."""
+    configured.enqueue(APP, [a_reply("a"), a_reply("b")])
+    assert job()[0] == 0
+    with duckdb.connect(str(warehouse.database)) as connection:
+        # DuckDB refuses a key that the same transaction has deleted.
+        connection.execute("create unique index in_the_way on sms.replies (reply_content)")
+    status, _, err = job("--replay")
+    assert status == 1
+    assert err.splitlines()[-1].startswith("ERROR: dlt's step load failed")
+    assert warehouse.contents() == ["a", "b"]
+    with duckdb.connect(str(warehouse.database)) as connection:
+        connection.execute("drop index sms.in_the_way")
+    for _ in range(2):
+        status, _, err = job()
+        assert (status, err) == (0, "")
+        assert warehouse.contents() == ["a", "b"]
+
+
 def test_a_journal_that_is_moved_goes_on(
     configured: SimulatorProcess, warehouse: Warehouse, job: Job, monkeypatch: pytest.MonkeyPatch
 ) -> None:
