@@ -13,6 +13,7 @@ from dlt.common.storages.exceptions import CurrentLoadPackageStateNotAvailable
 
 from sms_source.journal.journal import Journal
 from sms_source.loading.lakehouse import was_rolled_back
+from sms_source.loading.target import kind_of
 
 State = Mapping[str, Any]
 """Of the resource `drain`: `journal`, its id; `items`, fingerprints; `load_id`, of the package with them."""
@@ -56,6 +57,9 @@ def missing_loads(pipeline: dlt.Pipeline, load_ids: Iterable[str]) -> set[str]:
     from dlt.destinations.impl.filesystem.filesystem import FilesystemClient
     from dlt.destinations.job_client_impl import SqlJobClientBase
 
+    is_lake = pipeline.destination is not None and kind_of(pipeline.destination) == "filesystem"
+    if is_lake and pipeline.default_schema_name is None:
+        pipeline.sync_destination()  # dlt opens no table there that its schema does not name
     with pipeline.destination_client() as client:
         table = client.schema.loads_table_name
         if isinstance(client, SqlJobClientBase):
