@@ -228,7 +228,7 @@ def test_a_table_that_can_not_take_the_rows_loses_nothing(
 def test_a_replay_whose_insert_fails_takes_no_row_away(
     configured: SimulatorProcess, warehouse: Warehouse, job: Job
 ) -> None:
-    """What its DELETE took out is there again; once the table is repaired, the next run finishes the replay."""
+    """What its DELETE took out is there again; with the table repaired, the next run finishes it."""
     configured.enqueue(APP, [a_reply("a"), a_reply("b")])
     assert job()[0] == 0
     with duckdb.connect(str(warehouse.database)) as connection:
