@@ -1,6 +1,5 @@
 """Pulls become tables of some thousand rows, and counts."""
 
-import json
 from dataclasses import replace
 from datetime import datetime, timezone
 from typing import Any
@@ -14,6 +13,7 @@ from sms_source.loading.batches import batches, count
 from sms_source.loading.tables import to_tables
 from sms_source.pulling.report import DrainReport
 from tests.conftest import APP, OTHER_APP, a_reply
+from tests.helpers.journals import body_of
 
 MOMENT = datetime(2026, 11, 24, tzinfo=timezone.utc)
 
@@ -21,8 +21,7 @@ MOMENT = datetime(2026, 11, 24, tzinfo=timezone.utc)
 def a_pull(records: list[Any], number: int = 1, app: str = APP, **fields: Any) -> Pull:
     """Return a pull with these records."""
     pull = Pull(f"20261124T000000000000Z-0123abcd/{number:06d}", "replies", app, "ap-guangzhou", 100, MOMENT)
-    body = json.dumps({"Response": {REPLIES.result_set: records, "RequestId": "r"}}).encode()
-    return replace(pull, records=records, body=body, answered_at=MOMENT, **fields)
+    return replace(pull, records=records, body=body_of(*records), answered_at=MOMENT, **fields)
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ from sms_source.loading.tables import Tables
 from sms_source.loading.working_directory import SCHEMA
 from sms_source.pulling.report import DrainReport
 from tests.conftest import Warehouse, a_reply
-from tests.helpers.journals import WEEK, keep_answer
+from tests.helpers.journals import WEEK, body_of, keep_answer
 
 
 class Place(LocalStorage):
@@ -68,8 +68,7 @@ def extraction_of(
 def answered(journal: Journal, *records: Any) -> str:
     """Have a drain hold an answer with these records; return its id."""
     drain = journal.open_drain()
-    body = json.dumps({"Response": {REPLIES.result_set: records, "RequestId": "r"}}).encode()
-    keep_answer(drain, body)
+    keep_answer(drain, body_of(*records))
     return drain.drain_id
 
 

@@ -1,18 +1,16 @@
 """One round: in which order what waits is loaded, when another drain begins, and what is left alone."""
 
-import json
 from typing import Any
 
 import pytest
 
 from sms_source import settings
-from sms_source.feeds import REPLIES
 from sms_source.journal.journal import Journal
 from sms_source.journal.writer import JournalDrain
 from sms_source.loading.loader import Loader, resolve_options
 from sms_source.simulator import SimulatorProcess
 from tests.conftest import APP, Warehouse, a_reply
-from tests.helpers.journals import WEEK, intend, keep_answer
+from tests.helpers.journals import WEEK, body_of, intend, keep_answer
 
 
 @pytest.fixture
@@ -24,11 +22,6 @@ def folder(configured: SimulatorProcess, warehouse: Warehouse) -> str:
 def loader(**options: Any) -> Loader:
     """Return a loader of the job, as a new process would make it."""
     return Loader(resolve_options({"create_views": False, **options}))
-
-
-def body_of(*records: Any) -> bytes:
-    """Return an answer with these records."""
-    return json.dumps({"Response": {REPLIES.result_set: records, "RequestId": "r"}}).encode()
 
 
 def test_a_drain_that_is_being_written_is_left_to_another_round(folder: str, warehouse: Warehouse) -> None:

@@ -25,9 +25,9 @@ HEARTBEAT_SECONDS = 60.0
 """A monitor of --follow hears so often that the job is alive, and a log stays small at any interval."""
 
 ASKED = "No record was taken: the question was the look-up by phone number, about a number nobody has."
-_TIME = "%Y-%m-%d %H:%M:%S"
-
 NOT_ASKED = "No record was taken, and Tencent Cloud was asked nothing: pull_feeds is empty."
+
+_TIME = "%Y-%m-%d %H:%M:%S"
 
 logger = logging.getLogger("sms_source.load_replies")
 

@@ -12,7 +12,6 @@ Small bundles are merged, so the archive has some hundreds of files whatever num
 
 import hashlib
 import io
-import logging
 import re
 import zipfile
 from collections import defaultdict
@@ -23,8 +22,6 @@ from typing import NamedTuple
 from sms_source.journal.file_format import format_time, is_drain_id, number_of, parse_name, parse_time
 from sms_source.journal.pull import now
 from sms_source.journal.storage import NO_FILE, Storage, names_in, set_aside
-
-logger = logging.getLogger(__name__)
 
 FOLDER = "archive"
 BUNDLE_BYTES = 8 << 20

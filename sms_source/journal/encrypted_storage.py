@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from sms_source.journal.encryption import CLEAR, Keys, key_id_of, missing_key
 from sms_source.journal.file_format import is_drain_id
-from sms_source.journal.storage import Reservation, Storage, names_in
+from sms_source.journal.storage import SET_ASIDE, Reservation, Storage, names_in
 
 logger = logging.getLogger(__name__)
 
@@ -121,7 +121,7 @@ class Reencrypted(NamedTuple):
 def paths(storage: Storage) -> Iterator[str]:
     """Yield the files that may be encrypted; drafts that a kill left are deleted."""
     yield from (name for name in storage.names("") if name.endswith(".json") and name not in IN_CLEAR)
-    for folder in ("drains", "archive", "unreadable"):
+    for folder in ("drains", "archive", SET_ASIDE):
         yield from _paths_in(storage, folder)
 
 
@@ -179,7 +179,7 @@ def _paths_in(storage: Storage, folder: str) -> Iterator[str]:
         path = f"{folder}/{name}"
         if name.endswith(".new"):
             storage.remove([path])
-        elif is_drain_id(name) or path == "unreadable/archive":
+        elif is_drain_id(name) or path == f"{SET_ASIDE}/archive":
             yield from _paths_in(storage, path)
         else:
             yield path

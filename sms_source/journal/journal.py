@@ -205,7 +205,7 @@ class Journal:
             else:
                 logger.warning("journal %s: something came late into %s; it is loaded again", self.url, item)
         if retention > timedelta(0):
-            self.archive.add(chain.from_iterable(self._loaded(drains, load_id)), load_id)
+            self.archive.add(self._loaded(drains, load_id), load_id)
         for drain_id, files in drains.items():
             names = list(chain.from_iterable(files.values()))
             # An intent that outlived its answer, or the note beside it, would be a pull that nobody knows of.
@@ -216,9 +216,9 @@ class Journal:
             self.spill.forget(drain_id)
         self.archive.tidy(retention)
 
-    def _loaded(self, drains: dict[str, Files], load_id: str) -> Iterator[Iterator[Member]]:
+    def _loaded(self, drains: dict[str, Files], load_id: str) -> Iterator[Member]:
         for drain_id, files in drains.items():
-            yield self._reader.loaded(drain_id, files, load_id, self.spill.in_memory(drain_id))
+            yield from self._reader.loaded(drain_id, files, load_id, self.spill.in_memory(drain_id))
 
     def note(self, **changes: Any) -> None:
         """Note fields of the journal's identity."""

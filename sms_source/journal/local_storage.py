@@ -16,7 +16,7 @@ from typing import TypeVar
 from filelock import FileLock, Timeout
 
 from sms_source.errors import JournalError, JournalLockedError
-from sms_source.journal.storage import SET_ASIDE
+from sms_source.journal.storage import SET_ASIDE, numbered
 
 FOLDER_MODE = 0o700
 FILE_MODE = 0o600
@@ -138,11 +138,10 @@ class LocalStorage:
     def set_aside(self, path: str, place: str) -> None:
         root = f"{self.url}/{SET_ASIDE}"
         if os.path.lexists(root) and not os.path.isdir(root):
-            os.replace(root, next(filter(_is_free, (f"{root}~{number}" for number in itertools.count(2)))))
+            os.replace(root, next(filter(_is_free, numbered(root))))
         if _is_free(f"{self.url}/{path}"):  # it was that
             return
-        name = os.path.basename(place)
-        for free in itertools.chain([place], (f"{name}~{number}" for number in itertools.count(2))):
+        for free in itertools.chain([place], numbered(os.path.basename(place))):
             if _is_free(f"{root}/{free}"):
                 with contextlib.suppress(FileExistsError, NotADirectoryError):  # its folder there is a file
                     self.move(path, f"{SET_ASIDE}/{free}")

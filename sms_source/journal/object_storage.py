@@ -22,7 +22,7 @@ from sms_source.errors import JournalError
 from sms_source.journal import lease
 from sms_source.journal.cells import PlainCell, S3Cell, as_os_error, has_conditional_writes
 from sms_source.journal.lease import Cell, Lease
-from sms_source.journal.storage import SET_ASIDE
+from sms_source.journal.storage import SET_ASIDE, numbered
 from sms_source.settings import MAX_PULL_WORKERS
 
 logger = logging.getLogger(__name__)
@@ -215,8 +215,8 @@ class ObjectStorage:
         root = self._files._strip_protocol(self._path(path))  # noqa: SLF001
         for key in map(str, self._files.find(self._path(path))):
             below = key.removeprefix(root)
-            numbers = itertools.chain([""], map("~{}".format, itertools.count(2)))
-            places = (f"{SET_ASIDE}/{place}{below}{number}" for number in numbers)
+            wanted = f"{SET_ASIDE}/{place}{below}"
+            places = itertools.chain([wanted], numbered(wanted))
             self.move(f"{path}{below}", next(p for p in places if not self._files.exists(self._path(p))))
 
     @as_os_error

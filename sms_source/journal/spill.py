@@ -70,21 +70,18 @@ class Spill:
 
     def is_in_use(self) -> bool:
         """Return whether an answer waits here for the journal."""
-        return bool(self._drains())
+        return bool(names_in(self._files, "drains"))
 
     def take_into(self, storage: Storage) -> None:
         """Write what is here into the journal, and forget it here."""
         self.save_again(storage)
-        for drain_id in self._drains():
+        for drain_id in names_in(self._files, "drains"):
             for name in names_in(self._files, f"drains/{drain_id}"):
                 path = f"drains/{drain_id}/{name}"
                 if not name.endswith(".new"):
                     self._take(path, storage)
                 self._files.remove([path])
             self._files.remove_folder(f"drains/{drain_id}")
-
-    def _drains(self) -> list[str]:
-        return names_in(self._files, "drains")
 
     def _take(self, path: str, storage: Storage) -> None:
         try:

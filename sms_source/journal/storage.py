@@ -5,6 +5,7 @@ survives a power cut. A folder on a disk is `sms_source.journal.local_storage`, 
 `sms_source.journal.object_storage`; another place to keep answers is another class with these methods.
 """
 
+import itertools
 import logging
 from collections.abc import Iterator
 from pathlib import Path
@@ -82,6 +83,11 @@ class Storage(Protocol):
 
     def remove_folder(self, folder: str, *, only_empty: bool = False) -> None:
         """Remove a folder with its files; with `only_empty`, leave one that holds anything."""
+
+
+def numbered(name: str) -> Iterator[str]:
+    """Yield names like one that is taken."""
+    return (f"{name}~{number}" for number in itertools.count(2))
 
 
 def names_in(storage: Storage, folder: str) -> list[str]:

@@ -19,12 +19,12 @@ WAIT_SECONDS = 60.0
 
 _KEY = 0x534D53 << 32
 """Of the locks of this package, beside the journal's id."""
-_LASTING = (
-    "idle_in_transaction_session_timeout = 0",
-    "tcp_keepalives_idle = 20",
-    "tcp_keepalives_interval = 5",
-    "tcp_keepalives_count = 3",
-)
+_LASTING = """
+set local idle_in_transaction_session_timeout = 0;
+set local tcp_keepalives_idle = 20;
+set local tcp_keepalives_interval = 5;
+set local tcp_keepalives_count = 3
+"""
 """The lock's transaction waits for as long as a load takes; that of a machine that is gone ends soon."""
 
 
@@ -48,8 +48,7 @@ def alone(pipeline: dlt.Pipeline, journal_id: str) -> Iterator[None]:
         sql: Any = client.sql_client  # type: ignore[attr-defined] # PostgreSQL's has one
         # The lock is a transaction's and not a session's, which a pool of connections would keep.
         sql.native_connection.autocommit = False
-        for setting in _LASTING:
-            sql.execute_sql(f"set local {setting}")
+        sql.execute_sql(_LASTING)
         _take(sql, _KEY | int(journal_id, 16))
         yield
 
@@ -59,8 +58,7 @@ def _take(sql: Any, key: int) -> None:
     while not sql.execute_sql("select pg_try_advisory_xact_lock(%s)", key)[0][0]:
         if time.monotonic() > ends_at:
             raise JournalLockedError(
-                "Another process, which had the journal before, is still loading what it holds. What was "
-                "pulled is safe in the journal. Wait until that process has ended, or stop it, then run "
-                "again."
+                "Another process, which had the journal before, is still loading what it holds. Wait until "
+                "that process has ended, or stop it, then run again."
             )
         time.sleep(0.2)

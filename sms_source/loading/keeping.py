@@ -21,29 +21,24 @@ def as_found() -> Iterator[None]:
     All three are the whole process's, so a second thread waits for the first. What is written meanwhile only
     this user can read: it holds people's numbers and words.
     """
-    with _one_at_a_time:
-        yield from _as_found()
-
-
-def _as_found() -> Iterator[None]:
-    context = Container()[PipelineContext]
-    before = context.pipeline() if context.is_active() else None
-    dlt_logger = logging.getLogger("dlt")
-    filters = list(dlt_logger.filters)
-    dlt_logger.addFilter(_is_not_about_speed)
-    umask = os.umask(0o077)
-    try:
-        with warnings.catch_warnings():
-            # What SQLAlchemy says with each run about the SQL that dlt has it make.
-            warnings.filterwarnings("ignore", "implicitly coercing SELECT object to scalar subquery")
+    with _one_at_a_time, warnings.catch_warnings():
+        # What SQLAlchemy says with each run about the SQL that dlt has it make.
+        warnings.filterwarnings("ignore", "implicitly coercing SELECT object to scalar subquery")
+        context = Container()[PipelineContext]
+        before = context.pipeline() if context.is_active() else None
+        dlt_logger = logging.getLogger("dlt")
+        filters = list(dlt_logger.filters)
+        dlt_logger.addFilter(_is_not_about_speed)
+        umask = os.umask(0o077)
+        try:
             yield
-    finally:
-        os.umask(umask)
-        dlt_logger.filters[:] = filters
-        if before is not None:
-            context.activate(before)
-        elif context.is_active():
-            context.deactivate()
+        finally:
+            os.umask(umask)
+            dlt_logger.filters[:] = filters
+            if before is not None:
+                context.activate(before)
+            elif context.is_active():
+                context.deactivate()
 
 
 def forget_credentials() -> None:

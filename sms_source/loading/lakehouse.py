@@ -70,7 +70,7 @@ def was_rolled_back(client: Any, since: float) -> bool:
         table_format = client.schema.tables.get(name, {}).get("table_format") or configured_format()
         with suppress(DestinationUndefinedEntity):
             table = client.load_open_table(table_format, name)
-            if (_delta_was if table_format == DELTA else _iceberg_was)(table, since):
+            if _delta_was(table, since) if table_format == DELTA else _iceberg_was(table):
                 return True
     return False
 
@@ -84,6 +84,6 @@ def _delta_was(table: Any, since: float) -> bool:
     return False
 
 
-def _iceberg_was(table: Any, _since: float) -> bool:
+def _iceberg_was(table: Any) -> bool:
     snapshots, current = table.snapshots(), table.current_snapshot()
     return bool(current and max(each.timestamp_ms for each in snapshots) > current.timestamp_ms)

@@ -17,6 +17,7 @@ from sms_source.journal.archive import as_bundle, is_bundle, read_bundle
 from sms_source.journal.encrypted_storage import paths
 from sms_source.journal.file_format import INTERRUPTED, MARKER, parse_name, state_of
 from sms_source.journal.journal import Journal
+from sms_source.journal.storage import SET_ASIDE
 from sms_source.privacy.people import People
 
 logger = logging.getLogger(__name__)
@@ -91,7 +92,7 @@ class Eraser:
         folder, _, name = path.rpartition("/")
         if not folder:
             return None  # who was asked about in a recovery, in digests: the next one asks anew
-        if folder.startswith("unreadable"):
+        if folder.startswith(SET_ASIDE):
             return self._unless_named(content, None)
         if is_bundle(name):
             members = list(read_bundle(content))

@@ -48,15 +48,15 @@ def gather(warehouse: Warehouse, queries: Mapping[str, str], since: datetime) ->
             name: f"(select * from {rows} and hash(phone_number) % {parts} = {part})"  # noqa: S608
             for name, rows in matched.items()
         }
-        warehouse.execute(
-            "create or replace temporary table attributions as "  # noqa: S608 - our own names
-            "select reply_id, receipt_id, response_seconds, candidates "
-            f"from {warehouse.query_of(_SHARED, **people)} as shared"
+        attributions = warehouse.keep(
+            "attributions",
+            "select reply_id, receipt_id, response_seconds, candidates "  # noqa: S608 - our own names
+            f"from {warehouse.query_of(_SHARED, **people)} as shared",
         )
-        names = {**people, _SHARED: "temp.attributions"}
+        names = {**people, _SHARED: attributions}
         names[_READER] = warehouse.query_of(_READER, **names)
         for name, query in queries.items():
             into = f"insert into temp.{name}" if part else f"create or replace temporary table {name} as"
             warehouse.execute(f"{into} {query.format_map(names)}")
-    warehouse.execute("drop table temp.attributions")
+    warehouse.execute(f"drop table {attributions}")
     return {name: f"temp.{name}" for name in queries}

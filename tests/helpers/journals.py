@@ -1,7 +1,9 @@
 """A journal with pulls in it."""
 
+import json
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 from sms_source.api.answers import parse_answer
 from sms_source.feeds import REPLIES
@@ -11,6 +13,11 @@ from sms_source.journal.writer import Intent, JournalDrain
 
 BODY = '{"Response": {"RequestId": "r1",  "PullSmsReplyStatusSet": [{"ReplyContent": "\\u9000订"}]}}'.encode()
 WEEK = timedelta(days=7)
+
+
+def body_of(*records: Any) -> bytes:
+    """Return an answer with these replies."""
+    return json.dumps({"Response": {REPLIES.result_set: records, "RequestId": "r"}}).encode()
 
 
 def intend(drain: JournalDrain) -> Intent:
