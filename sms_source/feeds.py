@@ -10,6 +10,7 @@ PullSmsSendStatus, the structures of Tencent Cloud's SDK, and, for callbacks, th
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ class Feed:
     pulls_per_second: int = 100
     look_ups_per_second: int = 20
 
-    @property
+    @cached_property
     def fields(self) -> frozenset[str]:
         """All fields that this version knows."""
         return frozenset((*self.text_fields, self.time_field))

@@ -84,7 +84,7 @@ def parse_answer(feed: Feed, body: bytes) -> Answer:
         records = []
     if not isinstance(records, list):
         raise NotAnAnswerError(f"the answer's {feed.result_set} is not a list")
-    if not all(isinstance(record, dict) and feed.fields.issuperset(record) for record in records):
+    if not (set(map(type, records)) <= {dict} and all(map(feed.fields.issuperset, records))):
         # Only what this version does not know can be a number beyond 64 bits; to look for one takes a while.
         with suppress(ValueError):
             records = parse_json(body)["Response"][feed.result_set]

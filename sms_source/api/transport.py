@@ -174,13 +174,22 @@ class _SecurePool(HTTPSConnectionPool):
 class DeadlineAdapter(HTTPAdapter):
     """Sends a request once, within the time that the current exchange gives it.
 
-    The `timeout` that `requests` hands down must be no shorter than that.
+    The `timeout` that `requests` hands down must be no shorter than that. Each adapter is for one host, with
+    the same proxies and certificates each time.
     """
+
+    _pool: Any = None
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         """Make connections of our own."""
         super().init_poolmanager(*args, **kwargs)
         _keep_to_the_exchange(self.poolmanager)
+
+    def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:
+        """Return the host's connections, which `requests` would look up anew for each request."""
+        if self._pool is None:
+            self._pool = super().get_connection_with_tls_context(*args, **kwargs)
+        return self._pool
 
     def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
         """Return connections of our own for a proxy, too; one of SOCKS has its own, without a deadline."""
