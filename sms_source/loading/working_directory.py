@@ -82,6 +82,8 @@ class WorkingDirectory:
 
     def empty(self) -> None:
         """Have dlt begin in an empty directory. Raises `ConfigurationError` as `empty_working_directory`."""
+        if self.pipelines_dir != self._own:
+            _delete(self._own, self._name)  # a run beside another process may have been killed there
         empty_working_directory(self._name, self.pipelines_dir)
         self._is_emptied = True
         if self._in_memory and (memory := _folder_in_memory(self.path)):
@@ -132,8 +134,14 @@ def empty_working_directory(pipeline_name: str, pipelines_dir: str | Path | None
     path = folder / pipeline_name
     refuse_foreign_schemas(path)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _delete(folder, pipeline_name)
+    path.mkdir(mode=0o700)
+
+
+def _delete(folder: Path, pipeline_name: str) -> None:
+    """Delete a working directory, and what a kill left of one that was being deleted."""
     with contextlib.suppress(FileNotFoundError):
-        path.rename(folder / f"{_ASIDE}{pipeline_name}-{secrets.token_hex(4)}")
+        (folder / pipeline_name).rename(folder / f"{_ASIDE}{pipeline_name}-{secrets.token_hex(4)}")
     for old in folder.glob(f"{_ASIDE}{pipeline_name}-*"):
         if old.is_symlink():
             _forget_memory(old)
@@ -142,7 +150,6 @@ def empty_working_directory(pipeline_name: str, pipelines_dir: str | Path | None
             shutil.rmtree(old, ignore_errors=True)
         else:
             old.unlink(missing_ok=True)
-    path.mkdir(mode=0o700)
 
 
 def _folder_in_memory(path: Path) -> Path | None:
