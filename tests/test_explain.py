@@ -1,6 +1,8 @@
 """From whatever ended a run, one message: what is wrong, where, what to do, and the exit status."""
 
 import errno
+import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -214,3 +216,41 @@ def test_a_journal_that_fails_says_where_things_are_and_a_pull_that_fails_need_n
 def test_a_program_tells_errors_apart_by_their_code(error: Exception, code: str) -> None:
     """Whatever wraps them."""
     assert code_of(error) == code_of(failed_step(error)) == code
+
+
+WORDS = 'Zhang\'s "divorce": call me'
+
+
+def conversion(words: str) -> Exception:
+    """Return what DuckDB raises for a text that a column can't hold."""
+    with duckdb.connect() as connection, pytest.raises(duckdb.ConversionException) as caught:
+        connection.execute("select ?::integer", [words])
+    return caught.value
+
+
+class DatabaseError(Exception):
+    """As each database's driver names it."""
+
+
+@pytest.mark.parametrize("words", ["divorced", WORDS])
+@pytest.mark.parametrize(
+    "error",
+    [
+        conversion,
+        lambda words: DatabaseError(f'invalid input syntax for type integer: "{words}"'),
+        lambda words: DatabaseError(f"(1366, \"Incorrect value: '{words}' for column `reply_content`\")"),
+    ],
+)
+def test_a_person_s_words_are_in_no_message(error: Callable[[str], Exception], words: str) -> None:
+    """A database quotes the value that a column can't hold."""
+    message, status = explain(failed_step(error(words)), whereabouts=HERE)
+    assert status == 1
+    assert not {"divorce", "Zhang", "call"} & set(re.findall(r"[a-zA-Z]+", message))
+    assert re.search("INT32|type integer|1366", message)
+
+
+def test_names_of_what_is_in_the_database_are_told() -> None:
+    """Without them nobody knows what to look at."""
+    error = DatabaseError('null value in column "port" of relation "replies" violates a constraint')
+    message, _ = explain(failed_step(error), whereabouts=HERE)
+    assert 'column "port" of relation "replies"' in message

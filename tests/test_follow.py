@@ -235,3 +235,10 @@ def test_each_round_leaves_alone_what_is_being_pushed_and_the_last_has_all(
     assert written == {inbox.drain_id}
     assert first not in written
     assert metric(followed.monitor, "sms_journal_waiting") == 1
+
+
+def test_a_weekend_of_failures_ends_nothing(stop: threading.Event) -> None:
+    """The pause grows to its limit and stays there; a number of failures is no exponent to be had."""
+    follower = Follower(Rounds(stop=stop), 0, TextOutput(verbose=False), stop)  # type: ignore[arg-type] # a script
+    follower._failures = 5_000
+    assert follower._pause() == module.LONGEST_PAUSE

@@ -1,5 +1,6 @@
 """One round: in which order what waits is loaded, when another drain begins, and what is left alone."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -78,3 +79,17 @@ def test_the_newest_reply_stays_the_newest_when_older_ones_come(
         for time in (1_700_000_000, 1_600_000_000):
             configured.enqueue(APP, [a_reply(ReplyTime=time)])
             assert job.round().newest_ever == "2023-11-14T22:13:20+00:00"
+
+
+def test_a_copy_of_an_archive_notes_nothing_in_the_job_s_journal(
+    folder: str, configured: SimulatorProcess
+) -> None:
+    """The job would take its own old rows for looked at today."""
+    configured.enqueue(APP, [a_reply("a")])
+    options = {"create_views": False, "tables_retention_days": 30}
+    with Loader(resolve_options(options)) as job:
+        job.round().raise_for_failure()
+    before = Path(folder, "journal.json").read_text()
+    with Loader(resolve_options(options), dataset_name="other") as copy:
+        copy.round(replay=True).raise_for_failure()
+    assert Path(folder, "journal.json").read_text() == before

@@ -10,6 +10,7 @@ import duckdb
 import pytest
 
 from sms_source.cli.signals import SAME_WISH_SECONDS, stop_on_signals
+from sms_source.loading.rounds import Round
 from sms_source.simulator import SimulatorProcess
 from tests.conftest import APP, Job, Warehouse, a_reply
 from tests.helpers.jobs import start_job, wait_until
@@ -155,3 +156,34 @@ def test_a_job_that_follows_ends_cleanly_while_somebody_reads_the_database(
         process.send_signal(signal.SIGTERM)
         _, err = process.communicate()
     assert process.returncode == 0, err
+
+
+def test_a_signal_after_the_queues_were_empty_is_no_failure(
+    configured: SimulatorProcess, warehouse: Warehouse, job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All is loaded; a scheduler that reads 1 would run it again, and a person look for what is missing."""
+    finish = Round._finish
+
+    def signalled(self: Round) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        finish(self)
+
+    monkeypatch.setattr(Round, "_finish", signalled)
+    configured.enqueue(APP, [a_reply("a")])
+    status, _, err = job()
+    assert (status, "before the queues were empty" in err) == (0, False)
+    assert warehouse.contents() == ["a"]
+
+
+def test_a_job_that_nohup_started_outlives_the_terminal() -> None:
+    """SIGHUP was to be ignored; the other signals still end pulling."""
+    previous = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with stop_on_signals(lambda _: None) as stop:
+            signal.raise_signal(signal.SIGHUP)
+            assert not stop.is_set()
+            signal.raise_signal(signal.SIGTERM)
+            assert stop.is_set()
+        assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, previous)

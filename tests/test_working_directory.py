@@ -135,7 +135,7 @@ def test_two_journals_of_one_pipeline_s_name_have_a_directory_each(directory: Pa
 
 
 def test_what_a_kill_left_beside_another_job_is_gone_after_the_next_run(directory: Path) -> None:
-    """Rows in clear lie in the journal's own directory; the next run has dlt's, as the other job has ended."""
+    """Its rows are in the journal's own directory; the next run has dlt's, as the other job has ended."""
     own = data_directory() / "bbbbbbbb" / "pipelines" / "sms_replies"
     rows = own / "load" / "normalized" / "1700000000.5" / "new_jobs" / "replies.parquet"
     rows.parent.mkdir(parents=True)

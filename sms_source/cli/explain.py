@@ -20,19 +20,28 @@ from dlt.destinations.exceptions import DestinationConnectionError
 from dlt.pipeline.exceptions import PipelineStepFailed
 from tomlkit.exceptions import ParseError
 
-from sms_source.cleaning import redact
+from sms_source.cleaning import MASK, redact
 from sms_source.configuration import SECTIONS, SmsSourceConfiguration, not_coerced
 from sms_source.errors import JournalError, PullError, SmsSourceError, is_configuration
 
 FAILED = 1
 WRONG_CONFIGURATION = 2
 
+_QUOTES_VALUES = ("DatabaseError", "ArrowException")
+"""Classes of errors, as each database's driver and Arrow name them, whose texts quote what a row holds."""
+_QUOTED = re.compile(
+    r"\b(?P<name>(column|table|relation|constraint|type|schema|view|index)\s+(\"[^\"]*\"|'[^']*'))"
+    r"|[\"'].*[\"']",
+    re.IGNORECASE,
+)
+"""From the first quote to the last, as a value may hold quotes; names of what a database has are no values."""
+
 
 def explain(error: BaseException, *, whereabouts: str = "") -> tuple[str, int]:
     """Return a message of what is wrong, where, and what to do; and the exit status of the main job.
 
     Exit status 2 means that only a change of the configuration or of the account can help: a scheduler need
-    not try again. Never holds a secret, nor a person's number.
+    not try again. Never holds a secret, nor a person's number or words.
 
     whereabouts: a sentence that says where what was pulled is now; ends the message of a failure after which
         somebody will ask.
@@ -155,7 +164,11 @@ def _line_of(error: ParseError, text: str) -> int:
 
 
 def _first_line(error: BaseException) -> str:
-    return redact(next(iter(str(error).strip().splitlines()), "no message")).rstrip(".")
+    line = next(iter(str(error).strip().splitlines()), "no message")
+    kinds = {kind.__name__ for kind in type(error).__mro__}
+    if not kinds.isdisjoint(_QUOTES_VALUES) and "OperationalError" not in kinds:
+        line = _QUOTED.sub(lambda found: found["name"] or f"'{MASK}'", line)
+    return redact(line).rstrip(".")
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

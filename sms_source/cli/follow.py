@@ -133,7 +133,7 @@ class Follower:
         summary.raise_for_failure()
 
     def _pause(self) -> float:
-        return min(LONGEST_PAUSE, 2.0**self._failures) if self._failures else 0.0
+        return min(LONGEST_PAUSE, 2.0 ** min(self._failures, 6)) if self._failures else 0.0
 
     def _check_server(self) -> None:
         if self.server and not self.server.is_alive():

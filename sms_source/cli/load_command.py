@@ -72,5 +72,5 @@ def _once(loader: Loader, output: Output, *, replay: bool) -> None:
         summary.raise_for_failure()
         if summary.has_records:
             output.where(summary, loader.options)
-    if stop.is_set():
+    if stop.is_set() and not (replay or summary.drained):
         raise InterruptedError("Stopped by a signal before the queues were empty. Run again for the rest.")

@@ -41,9 +41,15 @@ def stop_on_signals(notice: Callable[[str], None], at_risk: Callable[[], int] = 
             f"{signal.Signals(number).name}: pulling ends, what was pulled is being loaded. Again {price}."
         )
 
-    previous = {number: signal.signal(number, on_signal) for number in SIGNALS}
+    heard = [number for number in SIGNALS if not _is_by_nohup(number)]
+    previous = {number: signal.signal(number, on_signal) for number in heard}
     try:
         yield stop
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
+
+
+def _is_by_nohup(number: signal.Signals) -> bool:
+    """Return whether a signal is to be ignored, as `nohup` has it: the terminal's end is not the job's."""
+    return number == signal.SIGHUP and signal.getsignal(number) == signal.SIG_IGN

@@ -129,7 +129,7 @@ class Round:
         while items:
             items = items[len(self._extract_and_load(items, None)[0]) :]
         self._summary.count_after(self._rows())
-        self._delete_old()
+        self._delete_old()  # and notes nothing: that is in the other job's journal
 
     def _commit_loaded(self) -> None:
         """Archive what an earlier process loaded, but was killed before it archived it."""
@@ -220,7 +220,8 @@ class Round:
 
     def _finish(self) -> None:
         """See to what is too old and to the views, and note the file as this round leaves it."""
-        self._delete_old()
+        if self._delete_old():
+            self._journal.note(retention_at=now().isoformat())
         if self._options.create_views:
             self._engine().create_views(self._options.opt_out_words, self._options.views_time_zone)
         self._journal.note(database=file_state(self._owner.location))
@@ -231,9 +232,9 @@ class Round:
         is_recent = last is not None and now() - datetime.fromisoformat(last) < RETENTION_INTERVAL
         return self._options.tables_retention_days is not None and not is_recent
 
-    def _delete_old(self) -> None:
-        """Delete the rows that have been in the tables for longer than they may."""
+    def _delete_old(self) -> bool:
+        """Delete the rows that have been in the tables for longer than they may; whether there is a limit."""
         days = self._options.tables_retention_days
         if days is not None:
             self._engine().delete_old(now() - timedelta(days=days))
-            self._journal.note(retention_at=now().isoformat())
+        return days is not None

@@ -68,6 +68,11 @@ class Summary:
         return [failure for report in self.reports for failure in report.failures]
 
     @property
+    def drained(self) -> bool:
+        """Whether every queue was seen empty."""
+        return any(report.drained for report in self.reports)
+
+    @property
     def seconds(self) -> float:
         """Since the run began."""
         return time.monotonic() - self.started_at
@@ -153,7 +158,7 @@ class Summary:
                 yield f"  pushed        {_count(pushed, 'record')} by callbacks"
             rate = f"{self.requests_per_second:.0f} a second"
             yield f"  pulls         {self.total('pulls'):,} in the ledger, of {requests} ({rate})"
-            if self.new_rows is not None:
+            if self.new_rows:
                 grown = ", ".join(f"{count:,} in {name}" for name, count in self.new_rows.items())
                 yield f"  new rows      {grown}; what else was given again was there"
         if in_doubt := self.total("in_doubt"):
