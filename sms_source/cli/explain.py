@@ -34,7 +34,7 @@ _QUOTED = re.compile(
     r"|[\"'].*[\"']",
     re.IGNORECASE,
 )
-"""From the first quote to the last, as a value may hold quotes; names of what a database has are no values."""
+"""From the first quote to the last, as a value may hold some; names of what a database has are no values."""
 
 
 def explain(error: BaseException, *, whereabouts: str = "") -> tuple[str, int]:
