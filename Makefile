@@ -56,7 +56,7 @@ test: install ## the tests, on all cores; ARGS="-k journal -x" goes to pytest
 	@$(VENV)/bin/python -m pytest -n auto $(ARGS)
 
 test-long: install ## those of these tests that take longer: kills, quotas, many random examples
-	@$(VENV)/bin/python -m pytest -n auto -m long $(ARGS)
+	@$(VENV)/bin/python -m pytest -n auto -m "long and not postgres" $(ARGS)
 
 coverage: install ## both, with the coverage of the whole package, also of its processes; twice the time
 	@rm -f .coverage .coverage.*
@@ -81,7 +81,7 @@ test-lowest: ## the tests, with the lowest versions that pyproject.toml allows; 
 
 test-postgres: install-s3 ## the tests with a real PostgreSQL, which is installed on Debian when run as root
 	@sh tests/postgres/install.sh
-	@$(VENV)/bin/python -m pytest -n auto tests/postgres $(ARGS)
+	@$(VENV)/bin/python -m pytest -n auto -m postgres tests/postgres tests/views tests/report $(ARGS)
 
 test-crash: install ## kills at each boundary of the protocol, and kills that cost more than the process
 	@$(VENV)/bin/python -m pytest -n auto tests/crash/test_variants.py tests/crash/test_kill_points.py $(ARGS)
@@ -143,7 +143,7 @@ test-views: install ## the views in dlt's dashboard and in a marimo notebook
 		echo "Installing marimo into $(VENV) ..."; \
 		$(PIP) install -c "$(PINS)" --no-build-isolation -e ".[test-views]" && touch $(VENV)/.installed-views; \
 	fi
-	@$(VENV)/bin/python -m pytest tests/views/test_queries.py -k "dashboard or notebook" $(ARGS)
+	@$(VENV)/bin/python -m pytest -m "not long" tests/views/test_queries.py -k "dashboard or notebook" $(ARGS)
 
 test-thorough: install ## 10,000 hostile answers of each kind, and a million simulated crashes
 	@$(VENV)/bin/python -m pytest tests/test_fuzz.py tests/test_model.py --hypothesis-profile=thorough $(ARGS)

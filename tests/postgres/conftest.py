@@ -3,6 +3,7 @@
 import importlib.util
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +13,15 @@ from tests.postgres.server import PostgresServer, find_programs
 from tests.s3.conftest import journal_url, s3
 
 __all__ = ["journal_url", "s3"]
+
+FOLDER = Path(__file__).parent
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what is in this folder, as the tests of other folders that need the server are."""
+    for item in items:
+        if FOLDER in item.path.parents:
+            item.add_marker("postgres")
 
 
 @pytest.fixture(scope="session")

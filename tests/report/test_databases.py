@@ -11,6 +11,8 @@ from tests.views.conftest import DATABASES, Databases, server
 
 __all__ = ["server"]
 
+pytestmark = pytest.mark.postgres
+
 
 @pytest.mark.parametrize("story", ["story", "hostile"])
 @pytest.mark.parametrize("language", ["en", "zh"])
