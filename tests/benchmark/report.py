@@ -11,7 +11,7 @@ import matplotlib as mpl
 from matplotlib.figure import Figure
 
 from tests.benchmark.bars import Bar
-from tests.benchmark.page import VIEWS, put
+from tests.benchmark.page import UNUSUAL, VIEWS, put, put_rows
 from tests.benchmark.views import Timing, total
 
 Result = dict[str, Any]
@@ -41,6 +41,19 @@ def write_views(folder: Path, timed: Sequence[Timing], bars: Sequence[Bar], rows
         ),
     ]
     put(folder / "benchmark.md", "\n".join([*lines, "", *_bars(bars)]))
+
+
+def write_unusual(folder: Path, bars: Sequence[Bar]) -> None:
+    """Put bars of unusual work into their part of `benchmark.md`; those that were not measured stay."""
+    lines = [
+        UNUSUAL,
+        "",
+        "A steady trickle, long texts, receipts, a large archive, a journal far away, options. A line is from the",
+        'last time that it was measured, such as by `make bench ARGS="--only unusual --bars encryption"`.',
+        "",
+    ]
+    head, rows = _bars(bars)[:2], _bars(bars)[2:]
+    put_rows(folder / "benchmark.md", "\n".join([*lines, *head]), rows)
 
 
 def _bars(bars: Sequence[Bar]) -> list[str]:
