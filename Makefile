@@ -154,7 +154,7 @@ crash: install ## kills the job KILLS times (1,000) and looks whether anything w
 soak: install ## follows the queues for ROUNDS rounds (2,000) and looks whether anything grows; needs Linux
 	@$(VENV)/bin/python -m tests.soak.soak --rounds $(ROUNDS) $(ARGS)
 
-bench: install-s3 ## this connector beside four others, and its bars: 45 minutes; writes docs/benchmark.md; ARGS="--only views"
+bench: install-s3 ## this connector beside four others, and its bars: over an hour; writes docs/benchmark.md; ARGS="--only views"
 	@$(PIP) install -c "$(PINS)" --no-build-isolation -e ".[bench]"
 	@$(VENV)/bin/python -m tests.benchmark $(ARGS)
 
