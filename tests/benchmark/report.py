@@ -48,8 +48,8 @@ def write_unusual(folder: Path, bars: Sequence[Bar]) -> None:
     lines = [
         UNUSUAL,
         "",
-        "A steady trickle, long texts, receipts, a large archive, a journal far away, options. A line is from",
-        'the last time that it was measured, such as by `make bench ARGS="--only unusual --bars encryption"`.',
+        "A steady trickle, long texts, receipts, a large archive, a journal far away, options. A line is",
+        'from the last time that it was measured: `make bench ARGS="--only unusual --bars encryption"`.',
         "",
     ]
     head, rows = _bars(bars)[:2], _bars(bars)[2:]
