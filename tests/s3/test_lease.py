@@ -156,6 +156,30 @@ def test_a_write_whose_answer_is_lost_is_known_as_ones_own(lost: int, proxy: Pro
     other.release()
 
 
+@pytest.mark.parametrize("released", [False, True])
+def test_a_write_whose_answer_was_lost_is_no_renewal_of_now(
+    released: bool, proxy: Proxy, journal_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A watcher has counted since then: the lease is written again, or given back after all."""
+    monkeypatch.setattr(lease, "LEASE_SECONDS", 60.0)  # its thread does not renew it meanwhile
+    monkeypatch.setenv(
+        "SOURCES__SMS_SOURCE__JOURNAL__KWARGS", '{"config_kwargs": {"retries": {"max_attempts": 0}}}'
+    )
+    storage = ObjectStorage(journal_url)
+    storage.acquire()
+    taken = json.loads(storage.read(lease.FILE))
+    proxy.fail("cut", is_lease)
+    storage.check_held()
+    proxy.heal()
+    lost = json.loads(storage.read(lease.FILE))
+    assert lost["write"] == taken["write"] + 1
+    if not released:
+        storage.check_held()
+        assert json.loads(storage.read(lease.FILE))["write"] > lost["write"]
+    storage.release()
+    assert json.loads(storage.read(lease.FILE))["released"]
+
+
 @pytest.mark.parametrize("conditions", ["ignored", "refused"])
 def test_a_store_without_conditional_writes_gets_a_lease_and_a_warning(
     conditions: str, proxy: Proxy, journal_url: str, caplog: pytest.LogCaptureFixture
