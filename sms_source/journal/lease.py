@@ -165,6 +165,8 @@ class Lease:
             found = self._cell.read()
             if found is None or _read(found)["holder"] != self._holder:
                 return False
+            if found.tag == tag:
+                raise  # refused for now: another write of it is under way
             if _read(found)["write"] != self._writes:
                 return self._write(found.tag, released=released)
             self._tag = found.tag
