@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from sms_source.errors import JournalError, PullError
+from sms_source.errors import JournalError, PullError, SmsSourceError
 from sms_source.journal.journal import Journal
 from sms_source.journal.local_storage import LocalReservation, LocalStorage
 from sms_source.journal.pull import Pull
@@ -206,6 +206,51 @@ def test_a_journal_that_fails_several_threads_at_once_is_told_once(
     assert list(drain.pulls()) == []
     assert [type(failure) for failure in drain.report.failures] == [JournalError]
     assert configured.stats().pulls == 0
+
+
+def have_room_for_threads(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
+    """Have the system refuse any further thread that pulls."""
+    start = threading.Thread.start
+
+    def refuse(thread: threading.Thread) -> None:
+        if thread.name.startswith("pull-") and int(thread.name.partition("-")[2]) > count:
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+
+
+def test_where_no_more_threads_can_be_had_those_that_there_are_go_on(
+    configured: SimulatorProcess,
+    journal: Journal,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Slower, and to the end; the log says so once."""
+    configured.enqueue(APP, numbered(1_000))
+    concurrency = Concurrency(8)
+    for _ in range(2):
+        concurrency.add(1.0, 0.001)  # as over a network
+    have_room_for_threads(monkeypatch, 2)
+    drain = drain_of(journal, {"pull_workers": 8}, concurrency=concurrency)
+    assert len(texts(list(drain.pulls()))) == 1_000
+    assert (drain.report.drained, drain.report.failures, drain.in_flight) == (True, [], 0)
+    assert caplog.text.count("pulling goes on with the threads that there are") == 1
+
+
+def test_a_drain_that_gets_no_thread_at_all_fails(
+    configured: SimulatorProcess, journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It tells what to do, to whoever reads it, however often; nothing is asked for."""
+    have_room_for_threads(monkeypatch, 0)
+    drain = drain_of(journal)
+    drain.start()
+    assert [drain.begin(), drain.begin(), *drain.pulls()] == [False, False]
+    (failure,) = drain.report.failures
+    assert isinstance(failure, SmsSourceError)
+    assert "can't start new thread" in str(failure)
+    assert "ulimit -u" in str(failure)
+    assert (drain.report.drained, configured.stats().pulls) == (False, 0)
 
 
 def test_a_drain_that_nobody_reads_waits_for_its_reader(

@@ -144,6 +144,20 @@ def test_a_fingerprint_tells_whether_anything_came_into_a_drain(entered: Journal
     assert len({before, in_doubt, entered.fingerprint(drain.drain_id)}) == 3
 
 
+def test_what_is_loaded_or_was_nothing_is_not_remembered(entered: Journal) -> None:
+    """A process that goes on for months holds one journal."""
+    for number in range(3):
+        loaded, nothing = entered.open_drain(), entered.open_drain()
+        keep_answer(loaded)
+        items = [*entered.give_again(), loaded.drain_id]
+        for item in [*items, nothing.drain_id]:
+            list(entered.read(item))
+            entered.fingerprint(item)
+        entered.commit(items, f"{number}.5", WEEK)
+        entered.discard_empty([nothing.drain_id])
+    assert (entered._seen, entered._read) == ({}, set())
+
+
 def test_a_round_lists_what_is_not_loaded_whatever_the_archive_holds(entered: Journal) -> None:
     """What a quiet run reads does not grow with what was ever loaded."""
     for number in range(5):

@@ -1,7 +1,10 @@
 """The protocol of one pull, without threads: what stands in the journal whatever the client answers."""
 
+import errno
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -170,16 +173,28 @@ def test_an_answer_that_the_journal_refuses_is_handed_on_all_the_same(
 def test_a_pull_that_the_journal_can_not_forget_is_handed_on(
     journal: Journal,
     monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
     says: Callable[[], RawAnswer],
     error: str | None,
 ) -> None:
-    """Its file would come back, as a pull that no table has."""
+    """Its file would come back, as a pull that no table has; what is open beside it is not written to."""
+    beside = tmp_path / "warehouse.duckdb"
+    beside.write_bytes(b"rows")
+    opened: list[int] = []
+    unlink = os.unlink
 
-    def discard(_self: LocalReservation) -> None:
-        raise OSError("no")
+    def fail(path: str) -> None:
+        if not str(path).endswith(".intent"):
+            return unlink(path)
+        opened.append(os.open(beside, os.O_RDWR))  # gets the lowest number that is free
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
 
-    monkeypatch.setattr(LocalReservation, "discard", discard)
-    result, states, _ = pull(journal, says)
+    with monkeypatch.context() as broken:
+        broken.setattr(os, "unlink", fail)
+        result, states, _ = pull(journal, says)
+    (descriptor,) = opened
+    assert beside.read_bytes() == b"rows"
+    os.close(descriptor)  # is open still
     assert states == ["in_doubt" if error else "answer"]
     assert result.pull is not None
     assert [list(journal.read(item)) for item in journal.unloaded()] == [[result.pull]]

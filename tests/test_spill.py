@@ -1,6 +1,9 @@
 """Answers that the journal refused: in files beside it, or in memory, and on into the journal."""
 
 import logging
+import os
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -75,10 +78,73 @@ def test_what_still_has_no_place_is_counted(spill: Spill, tmp_path: Path) -> Non
 
 
 def test_what_is_loaded_is_forgotten(spill: Spill) -> None:
-    """In the folder and in memory: the rows are in the warehouse."""
+    """In memory: the rows are in the warehouse, and the archive has the answer."""
+    refuse(spill)
     spill.keep(PATH, b"answer")
     spill.forget(DRAIN)
+    assert spill.in_memory(DRAIN) == {}
+
+
+def test_an_answer_in_a_file_is_forgotten_once_the_journal_has_it(
+    spill: Spill, storage: LocalStorage
+) -> None:
+    """Also one of a drain whose other answers are loaded: it may be nowhere else."""
+    spill.keep(PATH, b"answer")
+    spill.forget(DRAIN)
+    spill.take_into(storage)
+    assert storage.read(PATH) == b"answer"
     assert not spill.is_in_use()
+
+
+def test_an_answer_that_comes_while_others_are_taken_in_is_there_for_the_next_time(
+    spill: Spill, tmp_path: Path
+) -> None:
+    """The journal may be a slow store, which its worker does not wait for."""
+
+    class SlowStorage(LocalStorage):
+        def write(self, path: str, content: bytes) -> None:
+            worker = threading.Thread(target=spill.keep, args=(OTHER, b"another"), daemon=True)
+            worker.start()
+            worker.join(10)
+            super().write(path, content)
+
+    spill.keep(PATH, b"answer")
+    spill.take_into(SlowStorage(tmp_path / "journal"))
+    assert (spill.root / OTHER).read_bytes() == b"another"
+    storage = LocalStorage(tmp_path / "journal")
+    spill.take_into(storage)
+    assert [storage.read(path) for path in (PATH, OTHER)] == [b"answer", b"another"]
+    assert not spill.is_in_use()
+
+
+def test_an_answer_that_is_being_written_is_not_taken_for_what_a_kill_left(
+    spill: Spill, storage: LocalStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its draft is in the folder while another thread takes in what is there, and becomes the answer."""
+    has_draft = threading.Event()
+    worker = threading.Thread(target=spill.keep, args=(OTHER, b"another"))
+    names, rename = spill._files.names, os.replace
+
+    def list_with_a_draft(folder: str) -> list[str]:
+        if folder.endswith(DRAIN):
+            worker.start()
+            assert has_draft.wait(10)
+        return names(folder)
+
+    def rename_slowly(draft: str, path: str) -> None:
+        if path.endswith(OTHER):
+            has_draft.set()
+            time.sleep(0.2)
+        rename(draft, path)
+
+    spill.keep(PATH, b"answer")
+    with monkeypatch.context() as slow:
+        slow.setattr(spill._files, "names", list_with_a_draft)
+        slow.setattr(os, "replace", rename_slowly)
+        spill.take_into(storage)
+        worker.join()
+    assert spill.in_memory(DRAIN) == {}
+    assert (spill.root / OTHER).read_bytes() == b"another"
 
 
 def test_a_damaged_file_is_set_aside(

@@ -1,5 +1,6 @@
 """A folder on a disk as the journal's place: private, flushed, and never through somebody else's link."""
 
+import errno
 import os
 import stat
 from pathlib import Path
@@ -14,6 +15,17 @@ from sms_source.journal.local_storage import LocalStorage
 def storage(tmp_path: Path) -> LocalStorage:
     """Provide an empty place."""
     return LocalStorage(tmp_path / "journal")
+
+
+def have_closing_fail(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have each file be closed, and the system say that it failed, as a disk across a network does."""
+    close = os.close
+
+    def fail(descriptor: int) -> None:
+        close(descriptor)
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(os, "close", fail)
 
 
 def test_room_that_can_not_be_had_is_given_back(storage: LocalStorage) -> None:
@@ -32,6 +44,20 @@ def test_a_reservation_becomes_the_answer_in_one_step(storage: LocalStorage) -> 
     assert storage.read("d/1.answer") == b"content"
     storage.reserve("d/2.intent", 10).discard()
     assert storage.names("d") == ["1.answer"]
+
+
+def test_a_file_that_can_not_be_closed_is_removed_all_the_same(
+    storage: LocalStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing was to stay in it; its number may be another file's by now, and is not used again."""
+    reservation = storage.reserve("d/1.intent", 10)
+    have_closing_fail(monkeypatch)
+    reservation.discard()
+    with pytest.raises(OSError, match="Input/output error"):
+        storage.reserve("d/2.intent", 1 << 60)
+    assert storage.names("d") == []
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        reservation.fill("d/1.answer", b"content")
 
 
 def test_a_place_that_is_taken_is_not_reserved_again(storage: LocalStorage) -> None:

@@ -197,6 +197,7 @@ class Journal:
             if is_bundle(item):
                 with suppress(FileNotFoundError):  # it could not be read, and was set aside
                     self.archive.add_bundle(f"{FOLDER}/{item}", load_id)
+                self._forget(item)
                 continue
             files = self._reader.files(item)
             now_there = fingerprint(item, files)
@@ -214,6 +215,7 @@ class Journal:
                 self.storage.remove([f"{FOLDER}/{drain_id}/{name}" for name in own])
             self.storage.remove_folder(f"{FOLDER}/{drain_id}", only_empty=True)
             self.spill.forget(drain_id)
+            self._forget(drain_id)
         self.archive.tidy(retention)
 
     def _loaded(self, drains: dict[str, Files], load_id: str) -> Iterator[Member]:
@@ -247,3 +249,9 @@ class Journal:
         """Forget drains in which there was nothing after all."""
         for item in items:
             self.storage.remove_folder(f"{FOLDER}/{item}", only_empty=True)
+            self._forget(item)
+
+    def _forget(self, item: str) -> None:
+        """Forget how an item was read that is loaded, or was nothing."""
+        self._seen.pop(item, None)
+        self._read.discard(item)

@@ -160,11 +160,15 @@ class Lease:
         try:
             self._tag = self._cell.replace(json.dumps(content).encode(), tag)
         except FileExistsError:
-            # A write whose answer was lost did replace it, and has made its own repetition fail.
-            begun = _now()
+            # A write whose answer was lost did replace it: this one, whose repetition failed then, or an
+            # earlier one, since when a watcher may have seen it unchanged.
             found = self._cell.read()
             if found is None or _read(found)["holder"] != self._holder:
                 return False
+            if found.tag == tag:
+                raise  # refused for now: another write of it is under way
+            if _read(found)["write"] != self._writes:
+                return self._write(found.tag, released=released)
             self._tag = found.tag
         self._valid_from = begun
         return True

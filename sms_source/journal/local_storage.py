@@ -42,14 +42,23 @@ class LocalReservation:
         try:
             _write_through(self._descriptor, content)
         finally:
-            os.close(self._descriptor)
+            self._close()
         self._storage.move(self._path, final_path)
 
     def discard(self) -> None:
-        """Remove the file. Not flushed: brought back by a power cut, it is a pull in doubt."""
-        os.close(self._descriptor)
+        """Remove the file. Not flushed: brought back by a power cut, it is a pull in doubt.
+
+        One that can't be removed is still open, to be filled.
+        """
         with contextlib.suppress(FileNotFoundError):
             os.unlink(f"{self._storage.url}/{self._path}")
+        with contextlib.suppress(OSError):  # the file is gone, whatever is said of its content
+            self._close()
+
+    def _close(self) -> None:
+        """Close the file, and forget its number: also when that fails, the next file opened may have it."""
+        descriptor, self._descriptor = self._descriptor, -1
+        os.close(descriptor)
 
 
 class LocalStorage:
@@ -90,8 +99,10 @@ class LocalStorage:
             _allocate(descriptor, size)
             _flush_folder(os.path.dirname(target))
         except OSError:
-            os.close(descriptor)
-            os.unlink(target)
+            try:
+                os.unlink(target)
+            finally:
+                os.close(descriptor)
             raise
         return LocalReservation(self, path, descriptor)
 

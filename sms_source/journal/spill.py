@@ -35,19 +35,19 @@ class Spill:
 
     def keep(self, path: str, content: bytes) -> None:
         """Keep an answer, and log where it is for now."""
-        try:
-            self._files.write(path, content)
-        except OSError as error:
-            with self._lock:
+        with self._lock:
+            try:
+                self._files.write(path, content)
+            except OSError as error:
                 self._memory[path] = content
-            logger.error(
-                "An answer could be written neither into the journal nor into %s (%s): for now it is in this "
-                "process's memory alone.",
-                self.root,
-                error,
-            )
-        else:
-            logger.warning("An answer is in %s until the journal takes it.", self.root)
+                logger.error(
+                    "An answer could be written neither into the journal nor into %s (%s): for now it is in "
+                    "this process's memory alone.",
+                    self.root,
+                    error,
+                )
+            else:
+                logger.warning("An answer is in %s until the journal takes it.", self.root)
 
     def in_memory(self, drain_id: str) -> dict[str, bytes]:
         """Return the answers of a drain that could be written nowhere, by the names of their files."""
@@ -73,15 +73,17 @@ class Spill:
         return bool(names_in(self._files, "drains"))
 
     def take_into(self, storage: Storage) -> None:
-        """Write what is here into the journal, and forget it here."""
+        """Write what is here into the journal, and forget it here; what comes meanwhile stays for later."""
         self.save_again(storage)
         for drain_id in names_in(self._files, "drains"):
             for name in names_in(self._files, f"drains/{drain_id}"):
                 path = f"drains/{drain_id}/{name}"
                 if not name.endswith(".new"):
                     self._take(path, storage)
-                self._files.remove([path])
-            self._files.remove_folder(f"drains/{drain_id}")
+                with self._lock:  # no thread writes here now: a draft is one that a kill left
+                    self._files.remove([path])
+            with self._lock:
+                self._files.remove_folder(f"drains/{drain_id}", only_empty=True)
 
     def _take(self, path: str, storage: Storage) -> None:
         try:
@@ -93,8 +95,7 @@ class Spill:
         logger.warning("%s is in the journal now: an earlier run could not write it there.", path)
 
     def forget(self, drain_id: str) -> None:
-        """Forget what is loaded."""
-        self._files.remove_folder(f"drains/{drain_id}")
+        """Forget the answers of a drain that were loaded from memory. Those in files wait for the journal."""
         with self._lock:
             for path in [path for path in self._memory if path.startswith(f"drains/{drain_id}/")]:
                 del self._memory[path]

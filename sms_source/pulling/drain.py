@@ -13,7 +13,7 @@ from contextlib import suppress
 
 from sms_source.api.client import SmsClient
 from sms_source.configuration import SmsSourceConfiguration
-from sms_source.errors import InDoubtError, PullError
+from sms_source.errors import InDoubtError, PullError, SmsSourceError
 from sms_source.feeds import feeds_of
 from sms_source.journal.pull import Pull
 from sms_source.journal.writer import JournalDrain
@@ -73,6 +73,7 @@ class Drain:
         self._cancelled = threading.Event()
         self._changed = threading.Condition()
         self._workers: list[threading.Thread] = []
+        self._most_workers = self._concurrency.maximum
         self._working = 0
         self._waiting = 0
         self._results: queue.Queue[Pull | None] = queue.Queue(maxsize=PULLS_AHEAD)
@@ -91,13 +92,23 @@ class Drain:
         return sum(state.in_flight for state in self._queues)
 
     def start(self) -> None:
-        """Start pulling, some way ahead of whoever reads."""
+        """Start pulling, some way ahead of whoever reads. Without a thread, the report tells the failure."""
         self._started_at = time.monotonic()
-        self._start_worker()
+        try:
+            self._start_worker()
+        except RuntimeError as error:
+            self._fail_all(
+                SmsSourceError(
+                    f"No thread could be started, so nothing was pulled ({error}). Allow this user, or this "
+                    "container, more processes and threads (ulimit -u, TasksMax of systemd, the container's "
+                    "limit of pids), or end others, then run again."
+                )
+            )
+            self._results.put(None)
 
     def begin(self) -> bool:
         """Start if need be; return False if nothing comes, and the report tells why."""
-        if not self._workers:
+        if not self._started_at:
             self.start()
         if self._first is None:
             self._first = self._take()
@@ -135,7 +146,12 @@ class Drain:
         self._working += 1
         worker = threading.Thread(target=self._work, name=f"pull-{len(self._workers) + 1}", daemon=True)
         self._workers.append(worker)
-        worker.start()
+        try:
+            worker.start()
+        except BaseException:  # or the last of the others would not know that it is the last
+            self._workers.remove(worker)
+            self._working -= 1
+            raise
 
     def _work(self) -> None:
         """Pull for whichever queue wants it, until none ever will again: a worker thread."""
@@ -199,8 +215,12 @@ class Drain:
         if self.in_flight < self._concurrency.limit and any(state.wants(now) for state in self._queues):
             if self._waiting:
                 self._changed.notify()
-            elif len(self._workers) < self._concurrency.maximum:
-                self._start_worker()
+            elif len(self._workers) < self._most_workers:
+                try:
+                    self._start_worker()
+                except RuntimeError as error:
+                    self._most_workers = len(self._workers)
+                    logger.warning("%s: pulling goes on with the threads that there are.", error)
 
     def _is_enough(self) -> bool:
         is_backlog = any(state.is_full for state in self._queues)

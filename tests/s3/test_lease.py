@@ -3,6 +3,7 @@
 import json
 import os
 import threading
+import time
 from contextlib import suppress
 
 import pytest
@@ -154,6 +155,50 @@ def test_a_write_whose_answer_is_lost_is_known_as_ones_own(lost: int, proxy: Pro
     other = ObjectStorage(journal_url)
     other.acquire()
     other.release()
+
+
+@pytest.mark.parametrize("renewals", [0, 1])
+def test_a_write_whose_answer_was_lost_is_no_renewal_of_now(
+    renewals: int, proxy: Proxy, journal_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A watcher has counted since then: the lease is written again, or given back after all."""
+    monkeypatch.setattr(lease, "LEASE_SECONDS", 60.0)  # its thread does not renew it meanwhile
+    monkeypatch.setenv(
+        "SOURCES__SMS_SOURCE__JOURNAL__KWARGS", '{"config_kwargs": {"retries": {"max_attempts": 0}}}'
+    )
+    storage = ObjectStorage(journal_url)
+    storage.acquire()
+    taken = json.loads(storage.read(lease.FILE))
+    proxy.fail("cut", is_lease)
+    storage.check_held()
+    proxy.heal()
+    lost = json.loads(storage.read(lease.FILE))
+    assert lost["write"] == taken["write"] + 1
+    for _ in range(renewals):
+        storage.check_held()
+        assert json.loads(storage.read(lease.FILE))["write"] > lost["write"]
+    storage.release()
+    assert json.loads(storage.read(lease.FILE))["released"]
+
+
+def test_a_write_that_the_store_does_not_take_for_now_is_no_renewal(
+    journal_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """S3 answers 409 while another conditional write is under way, and has the version from before."""
+
+    def refuse(*_: object) -> str:
+        raise FileExistsError("another conditional write is under way")
+
+    storage = ObjectStorage(journal_url)
+    storage.acquire()
+    with monkeypatch.context() as busy:
+        busy.setattr("sms_source.journal.cells.S3Cell.replace", refuse)
+        storage.check_held()
+        time.sleep(lease.LEASE_SECONDS)
+        with pytest.raises(JournalLockedError, match="cut off from the journal"):
+            storage.check_held()
+    storage.check_held()
+    storage.release()
 
 
 @pytest.mark.parametrize("conditions", ["ignored", "refused"])
