@@ -55,11 +55,12 @@ def _records(feed: Feed, table: pa.Table, key: str) -> pa.Table:
 
 
 def _keyed(table: pa.Table, name: str, key: str) -> pa.Table:
-    """Return a table whose ids of pushed records are digests that need the key, too."""
-    if not pc.any(pc.starts_with(table[name], "callback/")).as_py():
+    """Return a table whose ids of pushed and of looked-up records are digests that need the key, too."""
+    if not pc.any(pc.match_substring_regex(table[name], "^(callback|lookup)/")).as_py():
         return table
     ids = [
-        keyed_id(value, key) if value.startswith("callback/") else value for value in table[name].to_pylist()
+        keyed_id(value, key) if value.startswith(("callback/", "lookup/")) else value
+        for value in table[name].to_pylist()
     ]
     return _replaced(table, name, pa.array(ids, pa.string()))
 
