@@ -15,6 +15,7 @@ from sms_source.cli import main
 from sms_source.simulator import SimulatorProcess
 from tests.conftest import APP, Job, Rows, a_reply
 from tests.helpers.replies import canonical, everything_people_write
+from tests.helpers.spellings import others, theirs
 
 TO_SQLITE = ("--destination", "sqlalchemy")
 FIELDS = (
@@ -155,6 +156,21 @@ def test_people_are_forgotten_and_old_rows_go(
     configured.enqueue(APP, [a_reply("c")])
     assert job(*TO_SQLITE)[0] == 0
     assert sqlite.query("select reply_content from replies") == [("c",)]
+
+
+def test_a_person_is_forgotten_however_their_number_is_spelt(
+    configured: SimulatorProcess, sqlite: Sqlite, job: Job
+) -> None:
+    """With separators, in full-width digits, with 00 for the plus; what others have is left."""
+    configured.enqueue(APP, [*theirs(), *others()])
+    assert job(*TO_SQLITE)[0] == 0
+    done = forget("+8613712345678", destination="sqlalchemy")
+    assert done.rows["replies"] == done.journal_records == len(theirs())
+    assert sqlite.query("select reply_content from replies order by 1") == [
+        ("other 0",),
+        ("other 1",),
+        ("other 2",),
+    ]
 
 
 def test_there_are_no_views_and_the_job_says_so(

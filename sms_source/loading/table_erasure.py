@@ -1,9 +1,10 @@
 """Deletes from the tables of an SQL destination: the rows of people, and rows that are too old."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from datetime import datetime, timezone
+from functools import reduce
 from typing import Any
 
 from dlt.destinations.exceptions import DatabaseUndefinedRelation
@@ -24,9 +25,9 @@ WHO = ("phone_number", "country_code", "subscriber_number")
 """The columns that tell whose a row is."""
 KEY = " || '/' || ".join(f"coalesce({column}, '')" for column in WHO)
 """The same as one value."""
-_PARTS = "country_code || subscriber_number"
-"""A number in international form, without its plus sign."""
-
+_NUMBERS = ("phone_number", "subscriber_number")
+_PSEUDONYM = "p" + 33 * "_"
+"""In the language of LIKE."""
 _ROWS_AT_ONCE = 10_000
 _COLUMNS = {
     "erased_at": "timestamp with time zone",
@@ -90,21 +91,43 @@ def _erase(sql: Any, name: str, table: str, people: People) -> Counter[str]:
 def _erase_records(sql: Any, name: str, people: People) -> Counter[str]:
     """Delete the records of a feed: found by what may stand for the people, deleted if they are theirs."""
     erased: Counter[str] = Counter()
-    for values, whole in people.chunks():
-        found = sql.execute_sql(
-            f"select {', '.join(WHO)}, count(*) from {name} where phone_number in ({_places(values)}) "
-            f"or {_joined(sql, _PARTS)} in ({_places(whole)}) group by {', '.join(WHO)}",
-            *values,
-            *whole,
-        )
+    for condition, values in _suspects(sql, people):
+        query = f"select {', '.join(WHO)}, count(*) from {name} where {condition} group by {', '.join(WHO)}"
         theirs = []
-        for *who, count in found or ():
-            if owner := owner_of_row(people, who):
-                erased[owner] += count
-                theirs.append(key_of(who))
-        if theirs:
-            sql.execute_sql(f"delete from {name} where {_joined(sql, KEY)} in ({_places(theirs)})", *theirs)
+        with sql.execute_query(query, *values) as cursor:
+            while rows := cursor.fetchmany(_ROWS_AT_ONCE):
+                for *who, count in rows:
+                    if owner := owner_of_row(people, who):
+                        erased[owner] += count
+                        theirs.append(key_of(who))
+        for start in range(0, len(theirs), _ROWS_AT_ONCE):
+            keys = theirs[start : start + _ROWS_AT_ONCE]
+            sql.execute_sql(f"delete from {name} where {_joined(sql, KEY)} in ({_places(keys)})", *keys)
     return erased
+
+
+def _suspects(sql: Any, people: People) -> Iterator[tuple[str, list[str]]]:
+    """Yield conditions, with their values, one of which each row of the people meets.
+
+    Nearly all numbers are digits, with or without a plus sign before them: these are compared. Numbers that
+    are spelt otherwise are few, and are all looked at.
+    """
+    columns = [*_NUMBERS, *(_joined(sql, f"country_code || {column}") for column in _NUMBERS)]
+    for values in people.chunks():
+        yield " or ".join(f"{column} in ({_places(values)})" for column in columns), values * len(columns)
+    yield (
+        " or ".join(
+            f"({_joined(sql, _without_digits(column))} <> case when {column} like %s then '+.' else '.' end "
+            f"and {column} not like %s)"
+            for column in _NUMBERS
+        ),
+        ["+%", _PSEUDONYM] * len(_NUMBERS),
+    )
+
+
+def _without_digits(column: str) -> str:
+    """Return what is left of a text, and a dot: to MySQL, blanks at the end make no difference."""
+    return reduce(lambda text, digit: f"replace({text}, '{digit}', '')", "0123456789", column) + " || '.'"
 
 
 def _joined(sql: Any, expression: str) -> str:
