@@ -1,10 +1,13 @@
 """Deletes from the tables of an SQL destination: the rows of people, and rows that are too old."""
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import suppress
 from datetime import datetime, timezone
 from functools import reduce
+from itertools import product
+from pathlib import Path
 from typing import Any
 
 from dlt.destinations.exceptions import DatabaseUndefinedRelation
@@ -42,7 +45,9 @@ Rows = dict[str, Counter[str]]
 
 
 def erase_rows(client: SqlJobClientBase, people: People, in_journal: Mapping[str, int]) -> Rows:
-    """Delete people's rows from all tables, dlt's staging among them, and note it, in one transaction.
+    """Delete people's rows from all tables, and note it, in one transaction.
+
+    dlt's staging is among them, also that of other journals of the dataset: an earlier one's stays.
 
     Args:
         client: of the destination, entered.
@@ -54,33 +59,56 @@ def erase_rows(client: SqlJobClientBase, people: People, in_journal: Mapping[str
     """
     sql: Any = client.sql_client
     rows: Rows = {}
+    own = [sql.staging_dataset_name, sql.dataset_name]
+    datasets = own if _is_sqlite(sql) else [*other_staging(client), *own]
     with sql.begin_transaction():
-        for is_staging in (True, False):  # last, so that the counts are those of the tables
-            for table in existing_tables(client, is_staging=is_staging):
-                rows[table] = _erase(sql, _name(sql, table, is_staging=is_staging), table, people)
+        for dataset in datasets:  # last, so that the counts are those of the tables
+            for table in existing_tables(client, dataset):
+                rows[table] = _erase(sql, _name(sql, table, dataset), table, people)
         _note(sql, people, rows, in_journal)
-    _reclaim(sql, rows)
+    _reclaim(sql, rows, datasets)
     return rows
+
+
+def not_reached(client: SqlJobClientBase) -> list[str]:
+    """Return the datasets that may hold the people, and in which `erase_rows` does nothing."""
+    return other_staging(client) if _is_sqlite(client.sql_client) else []
 
 
 def delete_old(client: SqlJobClientBase, before: datetime) -> None:
     """Delete the rows that came before a moment, and dlt's copies of them in staging."""
     sql: Any = client.sql_client
-    for is_staging in (False, True):
-        for table in existing_tables(client, is_staging=is_staging):
-            name = _name(sql, table, is_staging=is_staging)
-            sql.execute_sql(f"delete from {name} where pulled_at < %s", before)
+    for dataset in (sql.dataset_name, sql.staging_dataset_name):
+        for table in existing_tables(client, dataset):
+            sql.execute_sql(f"delete from {_name(sql, table, dataset)} where pulled_at < %s", before)
 
 
-def existing_tables(client: SqlJobClientBase, *, is_staging: bool = False) -> list[str]:
-    """Return those of the tables that hold what people wrote that there are."""
-    sql = client.sql_client
-    with sql.with_staging_dataset() if is_staging else nullcontext():
+def existing_tables(client: SqlJobClientBase, dataset: str) -> list[str]:
+    """Return those of the tables that hold what people wrote that there are in a dataset."""
+    with client.sql_client.with_alternative_dataset_name(dataset):
         return [name for name, columns in client.get_storage_tables(WITH_PEOPLE) if columns]
 
 
-def _name(sql: Any, table: str, *, is_staging: bool) -> str:
-    with sql.with_staging_dataset() if is_staging else nullcontext():
+def other_staging(client: SqlJobClientBase) -> list[str]:
+    """Return the datasets in which jobs with other journals stage, or staged, what goes into this dataset."""
+    sql: Any = client.sql_client
+    if _is_sqlite(sql):  # a file each
+        path = Path(sql.database_name)
+        found = [file.stem.removeprefix(f"{path.stem}__") for file in path.parent.glob(f"*{path.suffix}")]
+    else:
+        rows = sql.execute_sql("select distinct schema_name from information_schema.schemata")
+        found = [name for (name,) in rows or ()]
+    is_staging = re.compile(re.escape(sql.dataset_name) + "_staging_[0-9a-f]{8}", re.IGNORECASE).fullmatch
+    return sorted(name for name in filter(is_staging, found) if name != sql.staging_dataset_name)
+
+
+def _is_sqlite(sql: Any) -> bool:
+    """Return whether a dataset is a file: SQLite attaches few of them, and none in a transaction."""
+    return bool(sql.capabilities.sqlglot_dialect == "sqlite")
+
+
+def _name(sql: Any, table: str, dataset: str) -> str:
+    with sql.with_alternative_dataset_name(dataset):
         return str(sql.make_qualified_table_name(table))
 
 
@@ -185,18 +213,15 @@ def _note(sql: Any, people: People, rows: Rows, in_journal: Mapping[str, int]) -
         sql.execute_sql(f"insert into {name} ({', '.join(row)}) values ({_places(row)})", *row.values())
 
 
-def _reclaim(sql: Any, tables: Iterable[str]) -> None:
+def _reclaim(sql: Any, tables: Iterable[str], datasets: Iterable[str]) -> None:
     """Have the database give the room of deleted rows to others, where it can be asked to."""
     dialect = sql.capabilities.sqlglot_dialect
     if dialect == "duckdb":
         sql.execute_sql("checkpoint")
     elif dialect == "postgres":
-        for table in tables:
-            for is_staging in (False, True):
-                try:
-                    sql.execute_sql(f"vacuum {_name(sql, table, is_staging=is_staging)}")
-                except DatabaseUndefinedRelation:
-                    continue
+        for table, dataset in product(tables, datasets):
+            with suppress(DatabaseUndefinedRelation):
+                sql.execute_sql(f"vacuum {_name(sql, table, dataset)}")
 
 
 def _places(values: Iterable[Any]) -> str:

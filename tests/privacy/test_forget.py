@@ -1,6 +1,7 @@
 """forget(): a person is gone from tables and journal, and nothing brings them back."""
 
 import json
+import shutil
 import subprocess
 import sys
 import time
@@ -118,6 +119,27 @@ def test_dlts_staging_tables_hold_the_person_no_more(loaded: Warehouse) -> None:
         assert loaded.query(
             f'select count(*) from "{schema}"."{table}" where phone_number = \'{NUMBER}\''
         ) == [(0,)]
+
+
+def test_the_staging_tables_of_an_earlier_journal_hold_the_person_no_more(
+    configured: SimulatorProcess, loaded: Warehouse
+) -> None:
+    """Where a journal is lost, the job begins a new one, which stages elsewhere."""
+    shutil.rmtree(loaded.folder / "sms_journal")
+    enqueue(configured, "later", number=OTHER)
+    sms_source.load()
+    done = sms_source.forget(NUMBER)
+    assert done.rows["replies"] == 3
+    tables = loaded.query(
+        "select table_schema from information_schema.columns where column_name = 'phone_number' "
+        "and table_name = 'replies' and table_schema like 'sms_staging_%'"
+    )
+    assert len(tables) == 2
+    for (schema,) in tables:
+        assert loaded.query(f"select count(*) from {schema}.replies where phone_number = '{NUMBER}'") == [
+            (0,)
+        ]
+        assert OTHER in str(loaded.query(f"select phone_number from {schema}.replies"))
 
 
 def test_with_a_key_pseudonyms_are_forgotten_too(configured: SimulatorProcess, warehouse: Warehouse) -> None:
