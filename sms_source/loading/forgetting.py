@@ -31,6 +31,9 @@ _EVERYWHERE = (
 _BY_KIND = {
     "duckdb": "free blocks of the DuckDB file: COPY FROM DATABASE into a new file leaves them behind",
     "postgres": "PostgreSQL's write-ahead log and the disk's free blocks, until they are written over",
+    "ducklake": "the DuckLake's older versions, in Parquet files and in the catalog, until "
+    "ducklake_flush_inlined_data, ducklake_rewrite_data_files, ducklake_expire_snapshots and "
+    "ducklake_cleanup_old_files: docs/privacy.md has the statements; free blocks of the catalog's database",
     "filesystem": "statistics in the logs of Delta tables, and in the older metadata of Iceberg tables",
 }
 _NOBODY = {"secret_id": "-", "secret_key": "-"}
