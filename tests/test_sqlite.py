@@ -1,5 +1,6 @@
 """The main job into an SQLite file, by SQLAlchemy: everything once, and in linear time."""
 
+import shutil
 import sqlite3
 from collections import defaultdict
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from sms_source.cli import main
 from sms_source.simulator import SimulatorProcess
 from tests.conftest import APP, Job, Rows, a_reply
 from tests.helpers.replies import canonical, everything_people_write
+from tests.helpers.spellings import others, theirs
 
 TO_SQLITE = ("--destination", "sqlalchemy")
 FIELDS = (
@@ -155,6 +157,36 @@ def test_people_are_forgotten_and_old_rows_go(
     configured.enqueue(APP, [a_reply("c")])
     assert job(*TO_SQLITE)[0] == 0
     assert sqlite.query("select reply_content from replies") == [("c",)]
+
+
+def test_a_person_is_forgotten_however_their_number_is_spelt(
+    configured: SimulatorProcess, sqlite: Sqlite, job: Job
+) -> None:
+    """With separators, in full-width digits, with 00 for the plus; what others have is left."""
+    configured.enqueue(APP, [*theirs(), *others()])
+    assert job(*TO_SQLITE)[0] == 0
+    done = forget("+8613712345678", destination="sqlalchemy")
+    assert done.rows["replies"] == done.journal_records == len(theirs())
+    assert sqlite.query("select reply_content from replies order by 1") == [
+        ("other 0",),
+        ("other 1",),
+        ("other 2",),
+    ]
+
+
+def test_the_staging_file_of_an_earlier_journal_is_named(
+    configured: SimulatorProcess, sqlite: Sqlite, job: Job
+) -> None:
+    """SQLite attaches few files at once, so what is in that one is left to whoever forgets a person."""
+    configured.enqueue(APP, [a_reply("a", PhoneNumber="+8613712345678")])
+    assert job(*TO_SQLITE)[0] == 0
+    (earlier,) = sqlite.path.parent.glob("sms__sms_staging_*.db")
+    shutil.rmtree("sms_journal")
+    configured.enqueue(APP, [a_reply("b")])
+    assert job(*TO_SQLITE)[0] == 0
+    done = forget("+8613712345678", destination="sqlalchemy")
+    (told,) = (place for place in done.not_reached if "staging" in place)
+    assert earlier.stem.removeprefix("sms__") in told
 
 
 def test_there_are_no_views_and_the_job_says_so(

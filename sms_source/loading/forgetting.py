@@ -31,6 +31,9 @@ _EVERYWHERE = (
 _BY_KIND = {
     "duckdb": "free blocks of the DuckDB file: COPY FROM DATABASE into a new file leaves them behind",
     "postgres": "PostgreSQL's write-ahead log and the disk's free blocks, until they are written over",
+    "ducklake": "the DuckLake's older versions, in Parquet files and in the catalog, until "
+    "ducklake_flush_inlined_data, ducklake_rewrite_data_files, ducklake_expire_snapshots and "
+    "ducklake_cleanup_old_files: docs/privacy.md has the statements; free blocks of the catalog's database",
     "filesystem": "statistics in the logs of Delta tables, and in the older metadata of Iceberg tables",
 }
 _NOBODY = {"secret_id": "-", "secret_key": "-"}
@@ -104,7 +107,7 @@ def forget(
         with _directory(resolved, pipeline_name, journal.identity.journal_id) as directory:
             allowed = resolved.allow_duplicates_in
             engine = Engine(target, dataset_name, pipeline_name, None, directory, allowed)
-            rows = _erase_rows(engine, people, eraser)
+            rows, left = _erase_rows(engine, people, eraser)
     done = Forgotten(
         people=len(people.digits),
         rows={table: rows[table].total() for table in sorted(rows)},
@@ -113,6 +116,9 @@ def forget(
     )
     if eraser.unreadable:
         done.not_reached.append(f"{eraser.unreadable} damaged files of the journal {journal.url}")
+    done.not_reached += [
+        f"another journal's staging dataset {name}: delete it if no job uses it" for name in left
+    ]
     done.not_reached += [_BY_KIND[kind] for kind in (kind_of(target),) if kind in _BY_KIND]
     done.not_reached += _EVERYWHERE
     return done
@@ -122,15 +128,17 @@ def _directory(options: SmsSourceConfiguration, pipeline_name: str, journal_id: 
     return WorkingDirectory(pipeline_name, journal_id, in_memory=bool(options.journal_encryption_key))
 
 
-def _erase_rows(engine: Engine, people: People, eraser: Eraser) -> table_erasure.Rows:
+def _erase_rows(engine: Engine, people: People, eraser: Eraser) -> tuple[table_erasure.Rows, list[str]]:
+    """Return how many rows went from each table, and the datasets that were left out."""
     engine.restore()  # the schema, by which dlt knows the tables
     with engine.pipeline.destination_client() as client:
         if not client.is_storage_initialized():
-            return {}
+            return {}, []
         if isinstance(client, SqlJobClientBase):
-            return table_erasure.erase_rows(client, people, eraser.erased)
+            rows = table_erasure.erase_rows(client, people, eraser.erased)
+            return rows, table_erasure.not_reached(client)
         if isinstance(client, FilesystemClient):
-            return lake_erasure.erase_rows(client, people, eraser.erased)
+            return lake_erasure.erase_rows(client, people, eraser.erased), []
     raise ConfigurationError(
         f"This version can't delete rows from {kind_of(engine.pipeline.destination)}. The journal is clean: "
         "delete them there by phone_number."

@@ -8,19 +8,21 @@ import pyarrow.compute as pc
 
 from sms_source.api.answers import parse_record
 from sms_source.feeds import FEEDS, Feed
-from sms_source.loading.tables import Tables
+from sms_source.loading.tables import PULLS_SCHEMA, REJECTED_SCHEMA, Tables, feed_schema
 from sms_source.privacy.numbers import RUN_IN_RE2, own_numbers
 from sms_source.privacy.pseudonym import keyed_id, pseudonym, without_numbers
 
 NUMBER, NATIONAL_NUMBER = "PhoneNumber", "SubscriberNumber"
 KEYWORD = "keyword"
+_LOAD_ID = "_dlt_load_id"
 _KEPT = frozenset(
-    {"pull_id", "channel", "feed", "sms_sdk_app_id", "region", "request_id", "outcome", "_dlt_load_id"}
+    {"pull_id", "channel", "feed", "sms_sdk_app_id", "region", "request_id", "outcome"}
     | {feed.record_id for feed in FEEDS.values()}
     | {NUMBER, NATIONAL_NUMBER, KEYWORD}
     | {"ExtendCode", "SerialNo"}  # the sender's own
 )
-"""Columns of text in which no run of digits is a person's number, or that are replaced whole."""
+"""Columns of text in which no run of digits is a person's number, or that are replaced whole: where a table
+has one of its own, as an unknown field may have any name."""
 
 
 def with_pseudonyms(tables: Tables, key: str) -> Tables:
@@ -30,17 +32,18 @@ def with_pseudonyms(tables: Tables, key: str) -> Tables:
     in texts, in fields unknown to this version, in rejected records and in errors are replaced (see
     `without_numbers`). A keyword with such a run becomes null.
     """
-    rejected = _masked(tables.rejected, lambda row: _numbers_in(tables.rejected["record"][row].as_py()), key)
+    records = tables.rejected["record"]
+    rejected = _masked(tables.rejected, REJECTED_SCHEMA, lambda row: _numbers_in(records[row].as_py()), key)
     return Tables(
         {name: _records(FEEDS[name], table, key) for name, table in tables.records.items()},
-        _masked(tables.pulls, lambda _: (), key),
+        _masked(tables.pulls, PULLS_SCHEMA, lambda _: (), key),
         _keyed(rejected, "pull_id", key),
     )
 
 
 def _records(feed: Feed, table: pa.Table, key: str) -> pa.Table:
     numbers = table[NUMBER]
-    masked = _masked(table, lambda row: (numbers[row].as_py() or "",), key)
+    masked = _masked(table, feed_schema(feed), lambda row: (numbers[row].as_py() or "",), key)
     masked = _replaced(masked, NUMBER, _pseudonyms(numbers, key))
     masked = _replaced(masked, NATIONAL_NUMBER, pa.nulls(table.num_rows, pa.string()))
     masked = _keyed(masked, feed.record_id, key)
@@ -52,11 +55,12 @@ def _records(feed: Feed, table: pa.Table, key: str) -> pa.Table:
 
 
 def _keyed(table: pa.Table, name: str, key: str) -> pa.Table:
-    """Return a table whose ids of pushed records are digests that need the key, too."""
-    if not pc.any(pc.starts_with(table[name], "callback/")).as_py():
+    """Return a table whose ids of pushed and of looked-up records are digests that need the key, too."""
+    if not pc.any(pc.match_substring_regex(table[name], "^(callback|lookup)/")).as_py():
         return table
     ids = [
-        keyed_id(value, key) if value.startswith("callback/") else value for value in table[name].to_pylist()
+        keyed_id(value, key) if value.startswith(("callback/", "lookup/")) else value
+        for value in table[name].to_pylist()
     ]
     return _replaced(table, name, pa.array(ids, pa.string()))
 
@@ -70,17 +74,21 @@ def _pseudonyms(numbers: pa.ChunkedArray, key: str) -> pa.Array:
     return distinct.take(encoded.indices)
 
 
-def _masked(table: pa.Table, numbers_of: Callable[[int], Iterable[str]], key: str) -> pa.Table:
+def _masked(
+    table: pa.Table, schema: pa.Schema, numbers_of: Callable[[int], Iterable[str]], key: str
+) -> pa.Table:
     """Return a table without runs of digits in its texts.
 
     Args:
         table: of any columns.
+        schema: of those that this version knows.
         numbers_of: returns the numbers that are a row's own, by its place.
         key: `pseudonym_key`.
     """
+    kept = {_LOAD_ID, *_KEPT.intersection(schema.names)}
     for name in table.column_names:
         column = table[name]
-        if name in _KEPT or not pa.types.is_string(column.type):
+        if name in kept or not pa.types.is_string(column.type):
             continue
         suspects = pc.or_(pc.match_substring_regex(column, RUN_IN_RE2), pc.match_substring(column, "\\u"))
         rows = pc.indices_nonzero(pc.fill_null(suspects, fill_value=False)).to_pylist()

@@ -1,9 +1,13 @@
 """Deletes from the tables of an SQL destination: the rows of people, and rows that are too old."""
 
+import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime, timezone
+from functools import reduce
+from itertools import product
+from pathlib import Path
 from typing import Any
 
 from dlt.destinations.exceptions import DatabaseUndefinedRelation
@@ -24,9 +28,9 @@ WHO = ("phone_number", "country_code", "subscriber_number")
 """The columns that tell whose a row is."""
 KEY = " || '/' || ".join(f"coalesce({column}, '')" for column in WHO)
 """The same as one value."""
-_PARTS = "country_code || subscriber_number"
-"""A number in international form, without its plus sign."""
-
+_NUMBERS = ("phone_number", "subscriber_number")
+_PSEUDONYM = "p" + 33 * "_"
+"""In the language of LIKE."""
 _ROWS_AT_ONCE = 10_000
 _COLUMNS = {
     "erased_at": "timestamp with time zone",
@@ -41,7 +45,9 @@ Rows = dict[str, Counter[str]]
 
 
 def erase_rows(client: SqlJobClientBase, people: People, in_journal: Mapping[str, int]) -> Rows:
-    """Delete people's rows from all tables, dlt's staging among them, and note it, in one transaction.
+    """Delete people's rows from all tables, and note it, in one transaction.
+
+    dlt's staging is among them, also that of other journals of the dataset: an earlier one's stays.
 
     Args:
         client: of the destination, entered.
@@ -53,33 +59,56 @@ def erase_rows(client: SqlJobClientBase, people: People, in_journal: Mapping[str
     """
     sql: Any = client.sql_client
     rows: Rows = {}
+    own = [sql.staging_dataset_name, sql.dataset_name]
+    datasets = own if _is_sqlite(sql) else [*other_staging(client), *own]
     with sql.begin_transaction():
-        for is_staging in (True, False):  # last, so that the counts are those of the tables
-            for table in existing_tables(client, is_staging=is_staging):
-                rows[table] = _erase(sql, _name(sql, table, is_staging=is_staging), table, people)
+        for dataset in datasets:  # last, so that the counts are those of the tables
+            for table in existing_tables(client, dataset):
+                rows[table] = _erase(sql, _name(sql, table, dataset), table, people)
         _note(sql, people, rows, in_journal)
-    _reclaim(sql, rows)
+    _reclaim(sql, rows, datasets)
     return rows
+
+
+def not_reached(client: SqlJobClientBase) -> list[str]:
+    """Return the datasets that may hold the people, and in which `erase_rows` does nothing."""
+    return other_staging(client) if _is_sqlite(client.sql_client) else []
 
 
 def delete_old(client: SqlJobClientBase, before: datetime) -> None:
     """Delete the rows that came before a moment, and dlt's copies of them in staging."""
     sql: Any = client.sql_client
-    for is_staging in (False, True):
-        for table in existing_tables(client, is_staging=is_staging):
-            name = _name(sql, table, is_staging=is_staging)
-            sql.execute_sql(f"delete from {name} where pulled_at < %s", before)
+    for dataset in (sql.dataset_name, sql.staging_dataset_name):
+        for table in existing_tables(client, dataset):
+            sql.execute_sql(f"delete from {_name(sql, table, dataset)} where pulled_at < %s", before)
 
 
-def existing_tables(client: SqlJobClientBase, *, is_staging: bool = False) -> list[str]:
-    """Return those of the tables that hold what people wrote that there are."""
-    sql = client.sql_client
-    with sql.with_staging_dataset() if is_staging else nullcontext():
+def existing_tables(client: SqlJobClientBase, dataset: str) -> list[str]:
+    """Return those of the tables that hold what people wrote that there are in a dataset."""
+    with client.sql_client.with_alternative_dataset_name(dataset):
         return [name for name, columns in client.get_storage_tables(WITH_PEOPLE) if columns]
 
 
-def _name(sql: Any, table: str, *, is_staging: bool) -> str:
-    with sql.with_staging_dataset() if is_staging else nullcontext():
+def other_staging(client: SqlJobClientBase) -> list[str]:
+    """Return the datasets in which jobs with other journals stage, or staged, what goes into this dataset."""
+    sql: Any = client.sql_client
+    if _is_sqlite(sql):  # a file each
+        path = Path(sql.database_name)
+        found = [file.stem.removeprefix(f"{path.stem}__") for file in path.parent.glob(f"*{path.suffix}")]
+    else:
+        rows = sql.execute_sql("select distinct schema_name from information_schema.schemata")
+        found = [name for (name,) in rows or ()]
+    is_staging = re.compile(re.escape(sql.dataset_name) + "_staging_[0-9a-f]{8}", re.IGNORECASE).fullmatch
+    return sorted(name for name in filter(is_staging, found) if name != sql.staging_dataset_name)
+
+
+def _is_sqlite(sql: Any) -> bool:
+    """Return whether a dataset is a file: SQLite attaches few of them, and none in a transaction."""
+    return bool(sql.capabilities.sqlglot_dialect == "sqlite")
+
+
+def _name(sql: Any, table: str, dataset: str) -> str:
+    with sql.with_alternative_dataset_name(dataset):
         return str(sql.make_qualified_table_name(table))
 
 
@@ -90,21 +119,43 @@ def _erase(sql: Any, name: str, table: str, people: People) -> Counter[str]:
 def _erase_records(sql: Any, name: str, people: People) -> Counter[str]:
     """Delete the records of a feed: found by what may stand for the people, deleted if they are theirs."""
     erased: Counter[str] = Counter()
-    for values, whole in people.chunks():
-        found = sql.execute_sql(
-            f"select {', '.join(WHO)}, count(*) from {name} where phone_number in ({_places(values)}) "
-            f"or {_joined(sql, _PARTS)} in ({_places(whole)}) group by {', '.join(WHO)}",
-            *values,
-            *whole,
-        )
+    for condition, values in _suspects(sql, people):
+        query = f"select {', '.join(WHO)}, count(*) from {name} where {condition} group by {', '.join(WHO)}"
         theirs = []
-        for *who, count in found or ():
-            if owner := owner_of_row(people, who):
-                erased[owner] += count
-                theirs.append(key_of(who))
-        if theirs:
-            sql.execute_sql(f"delete from {name} where {_joined(sql, KEY)} in ({_places(theirs)})", *theirs)
+        with sql.execute_query(query, *values) as cursor:
+            while rows := cursor.fetchmany(_ROWS_AT_ONCE):
+                for *who, count in rows:
+                    if owner := owner_of_row(people, who):
+                        erased[owner] += count
+                        theirs.append(key_of(who))
+        for start in range(0, len(theirs), _ROWS_AT_ONCE):
+            keys = theirs[start : start + _ROWS_AT_ONCE]
+            sql.execute_sql(f"delete from {name} where {_joined(sql, KEY)} in ({_places(keys)})", *keys)
     return erased
+
+
+def _suspects(sql: Any, people: People) -> Iterator[tuple[str, list[str]]]:
+    """Yield conditions, with their values, one of which each row of the people meets.
+
+    Nearly all numbers are digits, with or without a plus sign before them: these are compared. Numbers that
+    are spelt otherwise are few, and are all looked at.
+    """
+    columns = [*_NUMBERS, *(_joined(sql, f"country_code || {column}") for column in _NUMBERS)]
+    for values in people.chunks():
+        yield " or ".join(f"{column} in ({_places(values)})" for column in columns), values * len(columns)
+    yield (
+        " or ".join(
+            f"({_joined(sql, _without_digits(column))} <> case when {column} like %s then '+.' else '.' end "
+            f"and {column} not like %s)"
+            for column in _NUMBERS
+        ),
+        ["+%", _PSEUDONYM] * len(_NUMBERS),
+    )
+
+
+def _without_digits(column: str) -> str:
+    """Return what is left of a text, and a dot: to MySQL, blanks at the end make no difference."""
+    return reduce(lambda text, digit: f"replace({text}, '{digit}', '')", "0123456789", column) + " || '.'"
 
 
 def _joined(sql: Any, expression: str) -> str:
@@ -162,18 +213,15 @@ def _note(sql: Any, people: People, rows: Rows, in_journal: Mapping[str, int]) -
         sql.execute_sql(f"insert into {name} ({', '.join(row)}) values ({_places(row)})", *row.values())
 
 
-def _reclaim(sql: Any, tables: Iterable[str]) -> None:
+def _reclaim(sql: Any, tables: Iterable[str], datasets: Iterable[str]) -> None:
     """Have the database give the room of deleted rows to others, where it can be asked to."""
     dialect = sql.capabilities.sqlglot_dialect
     if dialect == "duckdb":
         sql.execute_sql("checkpoint")
     elif dialect == "postgres":
-        for table in tables:
-            for is_staging in (False, True):
-                try:
-                    sql.execute_sql(f"vacuum {_name(sql, table, is_staging=is_staging)}")
-                except DatabaseUndefinedRelation:
-                    continue
+        for table, dataset in product(tables, datasets):
+            with suppress(DatabaseUndefinedRelation):
+                sql.execute_sql(f"vacuum {_name(sql, table, dataset)}")
 
 
 def _places(values: Iterable[Any]) -> str:

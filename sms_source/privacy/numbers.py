@@ -70,15 +70,20 @@ def own_numbers(record: Mapping[str, Any]) -> list[str]:
     for code, national in _PARTS:
         country, number = str(record.get(code) or ""), str(record.get(national) or "")
         if number:
-            has_both = country and number[:1].isdecimal()
-            numbers.append(f"+{digits_of(country)}{number}" if has_both else number)
+            has_both = country and _is_without_sign(number)
+            numbers.append(f"+{digits_of(country)}{digits_of(number)}" if has_both else number)
     number = str(record.get("PhoneNumber") or "")
     if number and number != str(record.get("SubscriberNumber") or ""):  # as in a callback without a country
-        if number[:1].isdecimal():  # E.164, which lacks its sign, or its country, too
-            country = digits_of(str(record.get("CountryCode") or ""))
-            number = f"+{number}" if number.startswith(country) else f"+{country}{number}"
+        if _is_without_sign(number):  # E.164, which lacks its sign, or its country, too
+            country, digits = digits_of(str(record.get("CountryCode") or "")), digits_of(number)
+            number = f"+{digits}" if digits.startswith(country) else f"+{country}{digits}"
         numbers.append(number)
     return numbers
+
+
+def _is_without_sign(number: str) -> bool:
+    """Return whether it is a number, no pseudonym, and tells no country."""
+    return not is_international(number) and digits_of(number) != ""
 
 
 def runs_in(text: str) -> list[str]:

@@ -55,12 +55,12 @@ class People:
         }
         """The digits by what stands for them as a number, whose country may be unknown."""
 
-    def chunks(self) -> Iterator[tuple[list[str], list[str]]]:
-        """Yield some hundred people at a time: what may stand for them in a column, and their digits."""
+    def chunks(self) -> Iterator[list[str]]:
+        """Yield what may stand for people in a column, without a separator; some hundred people at a time."""
         for start in range(0, len(self.digits), _AT_ONCE):
             chunk = dict.fromkeys(self.digits[start : start + _AT_ONCE])
             values = [value for value, digits in self.by_value.items() if digits in chunk]
-            yield [*values, *chunk], list(chunk)
+            yield [*values, *(prefix + digits for digits in chunk for prefix in ("", "00", "+00"))]
 
     def owner_of(self, record: Any, text: str = "") -> str | None:
         """Return the digits of the person whose record it is; None when it is somebody else's.

@@ -39,15 +39,17 @@ def pseudonym(number: str, key: str) -> str:
 
 
 def keyed_id(record_id: str, key: str) -> str:
-    """Return the id of a pushed record that has a pseudonym: nobody without the key can try numbers on it.
+    """Return the id of a record that has a pseudonym, made from the digest of what it holds.
 
-    Without, a reader who knows all of a record but its number could compute the digests of all numbers.
+    From a plain digest, a reader who knows all of a record but its number could find it, trying all numbers.
 
     Args:
-        record_id: `callback/` and the digest of what was pushed.
+        record_id: `callback/` and the digest of what was pushed, or `lookup/`, the digest of what was looked
+            up, and which of equal ones it is, which stays as it is.
         key: `pseudonym_key`.
     """
-    return f"callback/{_hmac(record_id, key)}"
+    channel, digest, *copy = record_id.split("/")
+    return "/".join((channel, _hmac(f"{channel}/{digest}", key), *copy))
 
 
 def _hmac(message: str, key: str) -> str:

@@ -5,7 +5,7 @@ import json
 from typing import Any
 
 from sms_source.feeds import Feed
-from sms_source.privacy.pseudonym import pseudonym, without_numbers
+from sms_source.privacy.pseudonym import keyed_id, pseudonym, without_numbers
 
 Content = tuple[Any, ...]
 """A record's number, its time in Unix seconds (0: none), and the feed's `content_fields`."""
@@ -39,3 +39,12 @@ def plain(text: str | None) -> str:
 def digest_of(sms_sdk_app_id: str, content: Content) -> str:
     """Return what the ids of looked-up records with this content begin with, after `lookup/`."""
     return hashlib.sha256(json.dumps([sms_sdk_app_id, *content]).encode()).hexdigest()[:32]
+
+
+def prefixes_of(
+    feed: Feed, sms_sdk_app_id: str, record: dict[str, Any], pseudonym_key: str | None
+) -> set[str]:
+    """Return what the table's ids of a looked-up record may begin with: its key may be newer than the row."""
+    contents = {content_of(feed, record, key) for key in (None, pseudonym_key)}
+    prefixes = {f"lookup/{digest_of(sms_sdk_app_id, content)}" for content in contents}
+    return prefixes | {keyed_id(prefix, pseudonym_key) for prefix in prefixes if pseudonym_key}

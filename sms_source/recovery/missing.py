@@ -9,14 +9,16 @@ from sms_source.api.answers import record_texts
 from sms_source.feeds import Feed
 from sms_source.journal.pull import Pull
 from sms_source.recovery.asking import Found, Record
-from sms_source.recovery.content import digest_of
+from sms_source.recovery.content import Content, digest_of, prefixes_of
 from sms_source.recovery.warehouse import Warehouse
 from sms_source.settings import MAX_PULL_LIMIT
 
 _BODY = '{{"Response": {{"RequestId": {request_id}, "{result_set}": [{records}]}}}}'
 
 
-def missing(found: list[Found], warehouse: Warehouse, region: str) -> Iterator[Pull]:
+def missing(
+    found: list[Found], warehouse: Warehouse, region: str, pseudonym_key: str | None
+) -> Iterator[Pull]:
     """Yield the records that the tables lack: those of each look-up together.
 
     Of equal records, those are missing whose number is not in the table: two equal replies of one second are
@@ -26,7 +28,12 @@ def missing(found: list[Found], warehouse: Warehouse, region: str) -> Iterator[P
     for one in found:
         by_queue[one.question.feed, one.question.sms_sdk_app_id].append(one)
     for (feed, app_id), answers in by_queue.items():
-        present = warehouse.present(feed, app_id, {content for one in answers for content in one.copies})
+        prefixes: dict[Content, set[str]] = defaultdict(set)
+        for one in answers:
+            for content, records in one.copies.items():
+                for record in records:
+                    prefixes[content] |= prefixes_of(feed, app_id, record.value, pseudonym_key)
+        present = warehouse.present(feed, app_id, prefixes)
         by_request: dict[str | None, dict[str, Record]] = defaultdict(dict)
         for one in answers:
             for content, records in one.copies.items():

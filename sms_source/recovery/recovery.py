@@ -248,7 +248,8 @@ class Recovery:
         """Write what is missing into the journal, and then that it was asked for."""
         with self._loader.held() as (journal, engine):
             drain = journal.open_drain()
-            for pull in missing(found, Warehouse(engine), self._options.api_region):
+            options = self._options
+            for pull in missing(found, Warehouse(engine), options.api_region, options.pseudonym_key):
                 drain.add(pull)
                 summary.recovered[pull.feed] += len(pull.records)
             for one in found:

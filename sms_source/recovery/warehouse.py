@@ -1,7 +1,7 @@
 """What the warehouse knows: pulls in doubt, people's numbers, and the records that it has of them."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -10,7 +10,7 @@ from dlt.common.destination.exceptions import SqlClientNotAvailable
 from sms_source.errors import ConfigurationError
 from sms_source.feeds import FEEDS, Feed
 from sms_source.loading.engine import Engine
-from sms_source.recovery.content import Content, digest_of, plain
+from sms_source.recovery.content import Content, plain
 from sms_source.views.sql import literal
 
 _TABLE = "the_table"
@@ -86,23 +86,27 @@ class Warehouse:
         }
 
     def present(
-        self, feed: Feed, sms_sdk_app_id: str, contents: Iterable[Content]
+        self, feed: Feed, sms_sdk_app_id: str, contents: Mapping[Content, Collection[str]]
     ) -> dict[Content, set[int]]:
         """Return which copies of each content are in the table: 1 is the first.
 
         What two channels delivered is the same record twice, so their numbers are not added up. A looked-up
         record is the copy that its id names. A callback may not tell its application.
+
+        Args:
+            feed: of the records.
+            sms_sdk_app_id: likewise.
+            contents: each with what ids of looked-up records that have it begin with.
         """
-        contents = list(contents)
         counts: dict[Content, dict[str, int]] = defaultdict(lambda: defaultdict(int))
         copies: dict[Content, set[int]] = defaultdict(set)
         if not contents:
             return copies
-        for record_id, channel, *values in self._records(feed, sms_sdk_app_id, contents):
+        for record_id, channel, *values in self._records(feed, sms_sdk_app_id, list(contents)):
             number, time, *texts = values
             content = (number, int(time), *(plain(text) for text in texts))
             prefix, _, copy = record_id.rpartition("/")
-            if channel == "lookup" and prefix == f"lookup/{digest_of(sms_sdk_app_id, content)}":
+            if channel == "lookup" and prefix in contents.get(content, ()):
                 copies[content].add(int(copy))
             else:
                 counts[content][channel] += 1

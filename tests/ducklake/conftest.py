@@ -36,6 +36,8 @@ class Lake:
     def __init__(self, attach: str, options: str, secret: str) -> None:
         self._attach = f"attach 'ducklake:{attach}' as lake ({options})"
         self._secret = secret
+        schema = "ducklake" if "metadata_schema" in options else "main"
+        self._catalog = f"__ducklake_metadata_lake.{schema}"
 
     def query(self, *statements: str) -> Rows:
         """Rows of the last statement."""
@@ -44,6 +46,18 @@ class Lake:
             for statement in filter(str.strip, (*begin, *statements)):
                 result = connection.execute(statement)
             return result.fetchall()
+
+    def everything(self) -> str:
+        """Return all that its files and the tables of its catalog hold, also of what was deleted."""
+        tables = ["ducklake_file_column_stats", "ducklake_table_column_stats"]
+        inlined = self.query(f"select table_name from {self._catalog}.ducklake_inlined_data_tables")
+        queries = [
+            f"select * from {self._catalog}.{name}" for name in (*tables, *(name for (name,) in inlined))
+        ]
+        ((path,),) = self.query("select value from ducklake_options('lake') where option_name = 'data_path'")
+        files = self.query(f"select file from glob('{path}**/*.parquet')")
+        queries += [f"select * from read_parquet('{file}')" for (file,) in files]
+        return "".join(str(self.query(query)) for query in queries)
 
     def contents(self) -> list[str]:
         """Return what people wrote, in the order of what they wrote."""

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 
 import pytest
 
+from sms_source import forget
 from sms_source.simulator import SimulatorProcess
 from tests.conftest import APP, Job, a_reply
 from tests.crash.harness import Options
@@ -15,6 +16,7 @@ from tests.helpers.pages import blocks, text_of
 from tests.helpers.replies import ALL_FIELDS, as_rows, canonical, everything_people_write
 
 TO_LAKE = ("--destination", "ducklake")
+NUMBER, OTHER = "+8613712345678", "+8613800138000"
 
 
 def test_every_field_of_every_reply_lands_once(
@@ -86,6 +88,26 @@ def test_the_operations_page_compacts_and_expires_beside_the_job(
     lake.query(*maintenance)
     assert lake.contents() == sorted(["first", *texts])
     assert lake.query("select count(*) from ducklake_snapshots('lake')")[0][0] <= 2
+
+
+def test_forgetting_a_person_tells_what_stays_and_what_ends_it(
+    configured: SimulatorProcess, lake: Lake, job: Job
+) -> None:
+    """A DuckLake keeps what is deleted; after the statements of the privacy page nothing holds the person."""
+    for count in (2, 200):  # rows in the catalog, and in files
+        texts = [str(number) for number in range(count)]
+        configured.enqueue(APP, [a_reply(text, PhoneNumber=n) for text in texts for n in (NUMBER, OTHER)])
+        assert job(*TO_LAKE)[0] == 0
+    done = forget(NUMBER, "ducklake")
+    assert done.rows["replies"] == 202
+    (told,) = (place for place in done.not_reached if "DuckLake" in place)
+    (statements,) = (block for block in blocks(text_of("docs/privacy.md"), "sql") if "ducklake_" in block)
+    for statement in filter(None, map(str.strip, statements.split(";"))):
+        assert statement.removeprefix("call ").partition("(")[0] in told
+    assert NUMBER in lake.everything()
+    lake.query(*statements.split(";"))
+    assert NUMBER not in lake.everything()
+    assert lake.query("select phone_number, count(*) from sms.replies group by 1") == [(OTHER, 202)]
 
 
 @pytest.mark.timeout(1200)  # each run opens the lake several times, at half a second each

@@ -1,10 +1,12 @@
 """Pseudonyms, erasure and retention in a real PostgreSQL."""
 
+import shutil
 import time
 
 import sms_source
 from sms_source.simulator import SimulatorProcess
 from tests.conftest import APP, a_reply
+from tests.helpers.spellings import others, theirs
 from tests.postgres.conftest import PostgresWarehouse
 
 SECRET = "a secret of some length"
@@ -37,6 +39,36 @@ def test_a_person_is_forgotten_in_clear_and_by_pseudonym(
         assert not [value for value in values if NUMBER[1:] in value or person in value]
     sms_source.load("postgres", replay=True, pseudonym_key=SECRET)
     assert postgres.query("select phone_number from sms.replies") == [(other,), (other,)]
+
+
+def test_a_person_is_forgotten_however_their_number_is_spelt(
+    configured: SimulatorProcess, postgres: PostgresWarehouse
+) -> None:
+    """With separators, in full-width digits, with 00 for the plus; what others have is left."""
+    configured.enqueue(APP, [*theirs(), *others()])
+    sms_source.load("postgres")
+    done = sms_source.forget(NUMBER, "postgres")
+    assert done.rows["replies"] == done.journal_records == len(theirs())
+    assert postgres.contents() == ["other 0", "other 1", "other 2"]
+
+
+def test_the_staging_tables_of_an_earlier_journal_hold_the_person_no_more(
+    configured: SimulatorProcess, postgres: PostgresWarehouse
+) -> None:
+    """Where a journal is lost, the job begins a new one, which stages elsewhere."""
+    configured.enqueue(APP, [a_reply("1", PhoneNumber=n) for n in (NUMBER, OTHER)])
+    sms_source.load("postgres")
+    shutil.rmtree("sms_journal")
+    configured.enqueue(APP, [a_reply("2", PhoneNumber=OTHER)])
+    sms_source.load("postgres")
+    sms_source.forget(NUMBER, "postgres")
+    schemas = postgres.query(
+        "select table_schema from information_schema.tables "
+        "where table_schema like 'sms_staging_%' and table_name = 'replies'"
+    )
+    assert len(schemas) == 2
+    for (schema,) in schemas:
+        assert postgres.query(f"select distinct phone_number from {schema}.replies") == [(OTHER,)]
 
 
 def test_old_rows_leave_the_tables(configured: SimulatorProcess, postgres: PostgresWarehouse) -> None:

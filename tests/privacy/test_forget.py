@@ -1,6 +1,7 @@
 """forget(): a person is gone from tables and journal, and nothing brings them back."""
 
 import json
+import shutil
 import subprocess
 import sys
 import time
@@ -15,6 +16,7 @@ from sms_source.journal.journal import Journal
 from sms_source.loading.loader import resolve_options
 from sms_source.simulator import SimulatorProcess
 from tests.conftest import APP, Warehouse, a_reply
+from tests.helpers.spellings import others, theirs
 from tests.privacy.keys import KEY
 from tests.privacy.scan import found
 
@@ -82,6 +84,19 @@ def test_a_person_is_gone_from_tables_and_journal(loaded: Warehouse) -> None:
     assert loaded.query("select count(*), sum(records)::int from sms.pulls") == [(2, 8)]
 
 
+def test_a_person_is_gone_however_their_number_is_spelt(
+    configured: SimulatorProcess, warehouse: Warehouse
+) -> None:
+    """The tables and the journal agree on whose a record is."""
+    configured.enqueue(APP, [*theirs(), *others()])
+    sms_source.load()
+    done = sms_source.forget(NUMBER)
+    assert warehouse.contents() == ["other 0", "other 1", "other 2"]
+    assert (done.rows["replies"], done.journal_records) == (len(theirs()), len(theirs()))
+    sms_source.load(replay=True)
+    assert warehouse.contents() == ["other 0", "other 1", "other 2"]
+
+
 def test_the_warehouse_says_what_was_erased_and_not_of_whom(loaded: Warehouse) -> None:
     """Without a key there is no digest."""
     sms_source.forget([NUMBER, "+15551234567"])
@@ -104,6 +119,27 @@ def test_dlts_staging_tables_hold_the_person_no_more(loaded: Warehouse) -> None:
         assert loaded.query(
             f'select count(*) from "{schema}"."{table}" where phone_number = \'{NUMBER}\''
         ) == [(0,)]
+
+
+def test_the_staging_tables_of_an_earlier_journal_hold_the_person_no_more(
+    configured: SimulatorProcess, loaded: Warehouse
+) -> None:
+    """Where a journal is lost, the job begins a new one, which stages elsewhere."""
+    shutil.rmtree(loaded.folder / "sms_journal")
+    enqueue(configured, "later", number=OTHER)
+    sms_source.load()
+    done = sms_source.forget(NUMBER)
+    assert done.rows["replies"] == 3
+    tables = loaded.query(
+        "select table_schema from information_schema.columns where column_name = 'phone_number' "
+        "and table_name = 'replies' and table_schema like 'sms_staging_%'"
+    )
+    assert len(tables) == 2
+    for (schema,) in tables:
+        assert loaded.query(f"select count(*) from {schema}.replies where phone_number = '{NUMBER}'") == [
+            (0,)
+        ]
+        assert OTHER in str(loaded.query(f"select phone_number from {schema}.replies"))
 
 
 def test_with_a_key_pseudonyms_are_forgotten_too(configured: SimulatorProcess, warehouse: Warehouse) -> None:

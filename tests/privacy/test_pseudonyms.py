@@ -131,6 +131,22 @@ def test_what_tencent_cloud_adds_or_gets_wrong_hides_no_number(
     assert records == [{"PhoneNumber": PERSON, "ReplyTime": "***", "SignName": 5}, {"ReplyTime": "***"}]
 
 
+def test_an_unknown_field_with_the_name_of_another_tables_column_hides_no_number(
+    configured: SimulatorProcess, warehouse: Warehouse
+) -> None:
+    """What is no number in one table may be one in another, where Tencent Cloud adds it."""
+    fields = ("feed", "outcome", "SerialNo", "receipt_id")
+    configured.enqueue(APP, [a_reply("1", PhoneNumber=NUMBER, **dict.fromkeys(fields, NATIONAL))])
+    receipt = {"PhoneNumber": NUMBER, "UserReceiveTime": 1_620_734_188, "ReportStatus": "SUCCESS"}
+    fields = ("keyword", "ExtendCode", "reply_id", "outcome")
+    configured.enqueue(APP, [{**receipt, **dict.fromkeys(fields, NATIONAL)}], feed="receipts")
+    sms_source.load(pseudonym_key=SECRET, pull_feeds=["replies", "receipts"])
+    assert warehouse.query("select feed, outcome, serial_no, receipt_id from sms.replies") == [(PERSON,) * 4]
+    assert warehouse.query("select keyword, extend_code, reply_id, outcome from sms.receipts") == [
+        (PERSON,) * 4
+    ]
+
+
 def test_no_table_holds_a_number(configured: SimulatorProcess, warehouse: Warehouse, tmp_path: Path) -> None:
     """In columns, texts, unknown fields and rejected records; with an encrypted journal on no disk at all."""
     person = {"PhoneNumber": NUMBER, "SubscriberNumber": NATIONAL}
