@@ -84,10 +84,8 @@ class Inbox:
         return push.kept
 
     def turn(self) -> None:
-        """End the drain, so that a round loads it, and begin another; an empty one goes on."""
+        """End the drain, so that a round loads it, and begin another: its id has this moment."""
         with self._file:
-            if not self.waiting:
-                return
             self._drain = self._journal.open_drain()
             self.waiting = 0
 
