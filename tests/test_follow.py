@@ -219,6 +219,18 @@ def test_a_server_that_has_ended_ends_it(stop: threading.Event, inbox: Inbox) ->
     assert len(rounds.asked) == 1
 
 
+def test_an_inbox_that_writes_no_more_ends_it(stop: threading.Event, inbox: Inbox) -> None:
+    """Each push would wait for its answer in vain."""
+    rounds = Rounds(WELL, WELL, stop=stop)
+    with ExitStack() as stack:
+        followed = receiving(stack, rounds, stop, inbox)
+        followed._interval = 3_600.0
+        inbox.close()
+        with pytest.raises(RuntimeError, match="The writing of callbacks into the journal has ended"):
+            followed.run()
+    assert len(rounds.asked) == 1
+
+
 def test_each_round_leaves_alone_what_is_being_pushed_and_the_last_has_all(
     stop: threading.Event, inbox: Inbox
 ) -> None:

@@ -89,6 +89,10 @@ class Inbox:
             self._drain = self._journal.open_drain()
             self.waiting = 0
 
+    def is_alive(self) -> bool:
+        """Return whether what is pushed is still written."""
+        return self._writer.is_alive()
+
     def close(self) -> None:
         """Write what waits, and take nothing more."""
         with self._changed:
@@ -119,6 +123,8 @@ class Inbox:
             return taken
 
     def _write(self, pushes: list[Push]) -> None:
+        # Nobody waits for one that was cancelled, as it was when the server ended; it is kept all the same.
+        awaited = [push.kept for push in pushes if push.kept.set_running_or_notify_cancel()]
         moment = now()
         pull = Pull(
             pull_id="",
@@ -136,11 +142,11 @@ class Inbox:
                 self._drain.add(pull)
                 self.waiting += sum(push.records for push in pushes)
         except Exception as error:  # noqa: BLE001 - whoever pushed is told, and pushes again
-            for push in pushes:
-                push.kept.set_exception(error)
+            for kept in awaited:
+                kept.set_exception(error)
             return
-        for push in pushes:
-            push.kept.set_result(None)
+        for kept in awaited:
+            kept.set_result(None)
 
 
 def _together(bodies: Iterable[bytes]) -> bytes:
