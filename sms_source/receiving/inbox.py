@@ -5,10 +5,10 @@ one together, those of a feed and an application in one array, each entry as it 
 """
 
 import threading
-from collections.abc import Iterable
 from concurrent.futures import Future
 from typing import NamedTuple
 
+from sms_source.api.pushes import together
 from sms_source.feeds import Feed
 from sms_source.journal.journal import Journal
 from sms_source.journal.pull import Pull, now
@@ -105,8 +105,8 @@ class Inbox:
             by_url: dict[tuple[Feed, str], list[Push]] = {}
             for push in pushes:
                 by_url.setdefault((push.feed, push.sms_sdk_app_id), []).append(push)
-            for together in by_url.values():
-                self._write(together)
+            for of_url in by_url.values():
+                self._write(of_url)
 
     def _take(self) -> list[Push]:
         """Return what goes into the next files, once there is anything; nothing when there never will be."""
@@ -134,7 +134,7 @@ class Inbox:
             limit=MAX_PULL_LIMIT,
             requested_at=moment,
             answered_at=moment,
-            body=_together([push.body for push in pushes]),
+            body=together([push.body for push in pushes]),
             channel="callback",
         )
         try:
@@ -147,12 +147,3 @@ class Inbox:
             return
         for kept in awaited:
             kept.set_result(None)
-
-
-def _together(bodies: Iterable[bytes]) -> bytes:
-    """Return one body as it is; of several an array, with each entry as it came."""
-    first, *others = bodies
-    if not others:
-        return first
-    entries = [body.removeprefix(b"\xef\xbb\xbf").strip() for body in (first, *others)]
-    return b"[" + b", ".join(e[1:-1] if e.startswith(b"[") else e for e in entries) + b"]"
