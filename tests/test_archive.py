@@ -31,6 +31,11 @@ def load(journal: Journal, load_id: str, started_at: datetime | None = None) -> 
     return replace(pull, load_id=load_id)
 
 
+def load_id_of(moment: datetime) -> str:
+    """Return dlt's id of a load of a moment."""
+    return str(moment.timestamp())
+
+
 def test_any_tool_reads_a_bundle(journal: Journal) -> None:
     """Years later, without this program: an uncompressed ZIP file, each answer byte for byte."""
     pull = load(journal, "1.5")
@@ -112,14 +117,38 @@ def test_a_large_bundle_is_not_written_again(journal: Journal, monkeypatch: pyte
 
 
 def test_the_retention_deletes_what_is_old(journal: Journal) -> None:
-    """By the day of the drain, not by that of the load; what is not loaded stays however old."""
+    """What was loaded longer ago goes; what is not loaded stays however old."""
     long_ago = datetime.now(timezone.utc) - timedelta(days=8)
-    load(journal, "1.5", long_ago)
-    new = load(journal, "2.5")
+    load(journal, load_id_of(long_ago), long_ago)
+    new = load(journal, load_id_of(datetime.now(timezone.utc)))
     assert read_all(journal) == [new]
     late = JournalDrain(journal.storage, journal.spill, f"{long_ago:%Y%m%dT%H%M%S%fZ}-4567abcd")
     pull = keep_answer(late)
     assert pull in read_all(journal)
+
+
+def test_what_waited_for_long_is_kept_from_its_load_on(journal: Journal) -> None:
+    """The destination was away for longer than the retention: the warehouse can heal all the same."""
+    now = datetime.now(timezone.utc)
+    late = load(journal, load_id_of(now), now - timedelta(days=8))
+    assert read_all(journal) == [late]
+    load(journal, load_id_of(now), now - timedelta(days=9))
+    journal.archive.tidy(timedelta(0))
+    assert journal.archive.names() == []
+
+
+def test_a_merge_makes_nothing_stay_longer(journal: Journal) -> None:
+    """Loads of different days are in different bundles, each with the id of its own day's last load."""
+    now = datetime.now(timezone.utc)
+    for number in range(MERGED_AT):
+        moment = now - timedelta(days=6 - number // 6)
+        load(journal, load_id_of(moment), now - timedelta(days=6))
+    names = journal.archive.names()
+    assert len(names) < MERGED_AT
+    loads = {load_id_of(now - timedelta(days=days)) for days in range(1, 7)}
+    assert {name.load_id for name in names} == loads
+    journal.archive.tidy(timedelta(days=3.5))
+    assert len(read_all(journal)) == MERGED_AT - 3 * 6
 
 
 def test_drains_of_different_days_are_in_different_bundles(journal: Journal) -> None:

@@ -6,6 +6,7 @@ the time of a receipt as text, in Beijing time without a zone. No application is
 """
 
 import hashlib
+from collections.abc import Sequence
 from datetime import datetime, timedelta, timezone
 from typing import Any, NamedTuple
 
@@ -69,11 +70,25 @@ def entry_texts(body: bytes) -> list[str]:
     Raises:
         NotAPushError: the brackets of an array do not pair.
     """
-    text = decode_body(body).strip()
+    text = _stripped(body)
     try:
         return element_texts(text) if text.startswith("[") else [text]
     except NotAnAnswerError:
         raise NotAPushError("the body is no JSON: its brackets do not pair") from None
+
+
+def together(bodies: Sequence[bytes]) -> bytes:
+    """Return one body as it is; of several an array of their entries, each read as it would be alone."""
+    if len(bodies) == 1:
+        return bodies[0]
+    texts = (_stripped(body) for body in bodies)
+    entries = ", ".join(text[1:-1] if text.startswith("[") else text for text in texts)
+    return f"[{entries}]".encode("utf-8", "surrogateescape")
+
+
+def _stripped(body: bytes) -> str:
+    """Return the text of a body without any space around it, that which is none in JSON too."""
+    return decode_body(body).strip()
 
 
 def _id(feed: Feed, sms_sdk_app_id: str, entry: Any) -> str | None:

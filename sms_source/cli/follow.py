@@ -94,7 +94,7 @@ class Follower:
             due = max(due, time.monotonic() + self._pause())
             # Not stop.wait(): a signal's handler that sets an event just as it is waited for hangs.
             while not self._stop.is_set() and (pause := due - time.monotonic()) > 0:
-                self._check_server()
+                self._check_threads()
                 time.sleep(min(pause, 0.1))
         if self.inbox and self.server:
             self.server.stop()
@@ -135,9 +135,11 @@ class Follower:
     def _pause(self) -> float:
         return min(LONGEST_PAUSE, 2.0 ** min(self._failures, 6)) if self._failures else 0.0
 
-    def _check_server(self) -> None:
+    def _check_threads(self) -> None:
         if self.server and not self.server.is_alive():
             raise RuntimeError("The server of the callbacks has ended.")
+        if self.inbox and not self.inbox.is_alive():
+            raise RuntimeError("The writing of callbacks into the journal has ended.")
 
 
 def _serve_status(stack: ExitStack, interval: float, status: Address) -> Monitor:

@@ -5,7 +5,7 @@
 A bundle is an uncompressed ZIP file that holds the pulls' files byte for byte, so that a person can read it
 with any tool. A member's name is `<drain id>/<the file's name>`, its comment dlt's id of the package that
 loaded it first. The bundle's own name has the days of its drains, and the id of the package that proves that
-all of it is loaded.
+all of it is loaded. It is kept for the retention from that load on: a drain may have waited for long before.
 
 Small bundles are merged, so the archive has some hundreds of files whatever number of drains it holds.
 """
@@ -16,7 +16,7 @@ import re
 import zipfile
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from sms_source.journal.file_format import format_time, is_drain_id, number_of, parse_name, parse_time
@@ -29,7 +29,8 @@ BUNDLE_BYTES = 8 << 20
 MERGED_AT = 32
 """Bundles of one level that become one of the next."""
 LONGEST_SPAN = timedelta(days=1)
-"""Between the first and the last drain of a bundle: it is deleted whole, when all of it is old."""
+"""Between the first and the last drain of a bundle, and the loads of those that are merged: it is deleted
+whole, when all of it is old."""
 FINAL_LEVEL = 9
 """Of a bundle that is not merged any more."""
 
@@ -38,6 +39,7 @@ _NAME = re.compile(
     r"\.(?P<level>\d)\.(?P<load_id>[\w.-]+)\.zip",
     re.ASCII,
 )
+_SECONDS = re.compile(r"\d+(?:\.\d+)?", re.ASCII)
 
 
 class BundleName(NamedTuple):
@@ -64,6 +66,11 @@ class BundleName(NamedTuple):
     def of(cls, parts: re.Match[str]) -> "BundleName":
         """Return what the parts of a name say."""
         return cls(parts["first"], parts["last"], parts["suffix"], int(parts["level"]), parts["load_id"])
+
+    @property
+    def loaded_at(self) -> float:
+        """When it was loaded, in Unix seconds, which is what dlt's load ids are; 0 when the id tells none."""
+        return float(self.load_id) if _SECONDS.fullmatch(self.load_id) else 0.0
 
 
 class Member(NamedTuple):
@@ -139,15 +146,15 @@ class Archive:
 
     def tidy(self, retention: timedelta) -> None:
         """Delete what is older than the retention and what a kill left half written; merge small bundles."""
-        oldest = format_time(now() - retention)
+        oldest = now() - retention
         listed = names_in(self._storage, FOLDER)
         names = _bundles(listed)
         drafts = [name for name in listed if name.endswith(".zip.new")]
-        expired = [name for name in names if name.last <= oldest]
+        expired = {name for name in names if _is_older(name, oldest)}
         self._storage.remove([f"{FOLDER}/{name}" for name in (*expired, *drafts)])
         by_level: dict[int, list[BundleName]] = defaultdict(list)
         for name in names:
-            if name.last > oldest and name.level < FINAL_LEVEL:
+            if name not in expired and name.level < FINAL_LEVEL:
                 by_level[name.level].append(name)
         for level, bundles in by_level.items():
             while len(bundles) >= MERGED_AT:
@@ -175,10 +182,14 @@ class Archive:
                 self._storage.remove([f"{FOLDER}/{name}"])
 
     def _merge(self, names: list[BundleName], level: int) -> None:
-        load_id = max(name.load_id for name in names)
-        members = (member for name in names for member in self._read(name))
-        for batch in _batches(_once_each(members)):
-            self._write(batch, level, load_id)
+        by_day: dict[float, list[BundleName]] = defaultdict(list)
+        for name in names:
+            by_day[name.loaded_at // LONGEST_SPAN.total_seconds()].append(name)
+        for of_day in by_day.values():
+            load_id = max(name.load_id for name in of_day)
+            members = (member for name in of_day for member in self._read(name))
+            for batch in _batches(_once_each(members)):
+                self._write(batch, level, load_id)
         # Killed before this, the archive has some pulls twice, which a replay's merge takes out.
         self._storage.remove([f"{FOLDER}/{name}" for name in names])
 
@@ -198,6 +209,11 @@ class Archive:
 
     def _write_as(self, name: BundleName, batch: list[Member]) -> None:
         self._storage.write(f"{FOLDER}/{name}", as_bundle(batch))
+
+
+def _is_older(name: BundleName, oldest: datetime) -> bool:
+    """Return whether all of a bundle was pulled, and loaded, by a moment."""
+    return name.last <= format_time(oldest) and name.loaded_at <= oldest.timestamp()
 
 
 def _bundles(names: Iterable[str]) -> list[BundleName]:

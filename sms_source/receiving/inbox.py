@@ -5,10 +5,10 @@ one together, those of a feed and an application in one array, each entry as it 
 """
 
 import threading
-from collections.abc import Iterable
 from concurrent.futures import Future
 from typing import NamedTuple
 
+from sms_source.api.pushes import together
 from sms_source.feeds import Feed
 from sms_source.journal.journal import Journal
 from sms_source.journal.pull import Pull, now
@@ -84,12 +84,14 @@ class Inbox:
         return push.kept
 
     def turn(self) -> None:
-        """End the drain, so that a round loads it, and begin another; an empty one goes on."""
+        """End the drain, so that a round loads it, and begin another: its id has this moment."""
         with self._file:
-            if not self.waiting:
-                return
             self._drain = self._journal.open_drain()
             self.waiting = 0
+
+    def is_alive(self) -> bool:
+        """Return whether what is pushed is still written."""
+        return self._writer.is_alive()
 
     def close(self) -> None:
         """Write what waits, and take nothing more."""
@@ -103,8 +105,8 @@ class Inbox:
             by_url: dict[tuple[Feed, str], list[Push]] = {}
             for push in pushes:
                 by_url.setdefault((push.feed, push.sms_sdk_app_id), []).append(push)
-            for together in by_url.values():
-                self._write(together)
+            for of_url in by_url.values():
+                self._write(of_url)
 
     def _take(self) -> list[Push]:
         """Return what goes into the next files, once there is anything; nothing when there never will be."""
@@ -121,6 +123,8 @@ class Inbox:
             return taken
 
     def _write(self, pushes: list[Push]) -> None:
+        # Nobody waits for one that was cancelled, as it was when the server ended; it is kept all the same.
+        awaited = [push.kept for push in pushes if push.kept.set_running_or_notify_cancel()]
         moment = now()
         pull = Pull(
             pull_id="",
@@ -130,7 +134,7 @@ class Inbox:
             limit=MAX_PULL_LIMIT,
             requested_at=moment,
             answered_at=moment,
-            body=_together([push.body for push in pushes]),
+            body=together([push.body for push in pushes]),
             channel="callback",
         )
         try:
@@ -138,17 +142,8 @@ class Inbox:
                 self._drain.add(pull)
                 self.waiting += sum(push.records for push in pushes)
         except Exception as error:  # noqa: BLE001 - whoever pushed is told, and pushes again
-            for push in pushes:
-                push.kept.set_exception(error)
+            for kept in awaited:
+                kept.set_exception(error)
             return
-        for push in pushes:
-            push.kept.set_result(None)
-
-
-def _together(bodies: Iterable[bytes]) -> bytes:
-    """Return one body as it is; of several an array, with each entry as it came."""
-    first, *others = bodies
-    if not others:
-        return first
-    entries = [body.removeprefix(b"\xef\xbb\xbf").strip() for body in (first, *others)]
-    return b"[" + b", ".join(e[1:-1] if e.startswith(b"[") else e for e in entries) + b"]"
+        for kept in awaited:
+            kept.set_result(None)

@@ -97,7 +97,7 @@ class Asker:
         """
         margin = self._margin
         try:
-            return self.find_again(within_reach(question, margin))
+            return self.find_again(within_reach(question, margin, self._options.tables_retention_days))
         except RefusedError as error:
             if error.code not in _TOO_EARLY or margin == CLOCK_SECONDS:
                 raise

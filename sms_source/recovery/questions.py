@@ -67,9 +67,19 @@ def people_of(feed: str, numbers: Sequence[str] | None, known: Mapping[str, Sequ
     return sorted(numbers, key=lambda number: number not in likely)
 
 
-def within_reach(question: Question, margin: int) -> Question:
-    """Return the question with a beginning that look-ups reach, for so many seconds from now."""
-    oldest = int(time.time() - REACH.total_seconds()) + margin
+def within_reach(question: Question, margin: int, kept_days: float | None) -> Question:
+    """Return the question with a beginning that look-ups reach, and behind which nothing was deleted.
+
+    Args:
+        question: to ask.
+        margin: seconds from now for which its beginning is to be within reach.
+        kept_days: for which the tables keep rows; None if they keep all. What they deleted is not lost. A
+            row's age is by this machine's clock, its record's time by another one.
+    """
+    now = time.time()
+    oldest = int(now - REACH.total_seconds()) + margin
+    if kept_days is not None:
+        oldest = max(oldest, int(now - max(kept_days * 86_400 - CLOCK_SECONDS, 0)))
     begin = max(question.begin, oldest)
     return question._replace(begin=begin, end=max(question.end, begin))
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sms_source.api.answers import Unreadable
-from sms_source.api.pushes import NotAPushError, entry_texts, parse_push
+from sms_source.api.pushes import NotAPushError, entry_texts, parse_push, together
 from sms_source.feeds import RECEIPTS, REPLIES
 from sms_source.simulator.callbacks import callback_body
 from sms_source.simulator.records import encode
@@ -158,14 +158,37 @@ def test_any_array_has_an_entry_and_an_id_for_each(values: list[Any]) -> None:
     assert [entry_id for text in entry_texts(body) for entry_id in ids(f"[{text}]".encode())] == pushed.ids
 
 
-@given(st.binary(max_size=60))
+SPACE = st.text(" \t\r\n\x0b\x1f\x85\xa0\u2028\u3000\ufeff", max_size=3)
+BODY = st.binary(max_size=60) | st.builds(
+    lambda before, value, after: f"{before}{json.dumps(value)}{after}".encode(),
+    SPACE,
+    st.lists(JSON, max_size=3) | st.dictionaries(st.text(), JSON, max_size=3),
+    SPACE,
+)
+
+
+@given(BODY)
 def test_any_bytes_are_a_push_or_none(body: bytes) -> None:
-    """Nothing else is raised, alone or between others."""
+    """Nothing else is raised, and what is a push has the same entries alone or between others."""
+    good = json.dumps([a_pushed_reply("1"), a_pushed_reply("2")]).encode()
     try:
-        count = len(records(body))
+        alone = parse_push(REPLIES, APP, body)
     except NotAPushError:
         return
-    assert count == len(entry_texts(body))
+    assert len(alone.records) == len(entry_texts(body))
+    between = parse_push(REPLIES, APP, together([good, body, good]))
+    assert between.ids == ids(good) + alone.ids + ids(good)
+    assert repr(between.records) == repr(records(good) + alone.records + records(good))
+
+
+@pytest.mark.parametrize("space", ["\u3000", "\xa0", "\u2028", "\x1f"])
+def test_a_body_behind_any_space_is_read_alone_and_between_others(space: str) -> None:
+    """What has such a space around it is no JSON, but all that is in it is: no entry is lost to it."""
+    good = json.dumps([a_pushed_receipt("1"), a_pushed_receipt("2")]).encode()
+    odd = f"{space}{json.dumps([a_pushed_receipt('3'), a_pushed_receipt('4')])}{space}".encode()
+    assert [record["SerialNo"] for record in records(odd, RECEIPTS)] == ["3", "4"]
+    both = records(together([good, odd]), RECEIPTS)
+    assert [record["SerialNo"] for record in both] == ["1", "2", "3", "4"]
 
 
 def test_the_simulator_s_callbacks_are_read() -> None:

@@ -1,5 +1,7 @@
 """Recovery: what pulls in doubt lost comes back once, and nothing else comes."""
 
+import time
+
 import pytest
 
 import sms_source
@@ -133,6 +135,21 @@ def test_by_default_the_people_of_the_tables_are_asked_about(
     summary = sms_source.recover()
     summary.raise_for_failure()
     assert (summary.to_ask, summary.recovered["replies"]) == (1, 1)
+
+
+def test_what_the_retention_deleted_stays_deleted(
+    configured: SimulatorProcess, lose: Lose, query: Query
+) -> None:
+    """It is missing, but not lost: nothing that may be older than the tables keep rows is asked for."""
+    configured.enqueue(APP, [reply_of(1, "deleted", ago=3 * 86_400)])
+    sms_source.load()
+    time.sleep(0.1)
+    sms_source.load(tables_retention_days=0.001 / 86_400)
+    assert query("select count(*) from sms.replies") == [(0,)]
+    lose([reply_of(1, "lost"), reply_of(2, "lost, too", ago=86_400)])
+    numbers = [number_of(1), number_of(2)]
+    sms_source.recover(numbers=numbers, tables_retention_days=2).raise_for_failure()
+    assert query("select reply_content from sms.replies order by 1") == [("lost",), ("lost, too",)]
 
 
 def test_without_a_doubt_nothing_is_asked(configured: SimulatorProcess) -> None:
