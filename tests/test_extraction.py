@@ -12,6 +12,7 @@ from dlt.pipeline.exceptions import PipelineStepFailed
 from sms_source import settings
 from sms_source.errors import JournalLockedError
 from sms_source.feeds import REPLIES
+from sms_source.journal.archive import read_bundle
 from sms_source.journal.journal import Journal
 from sms_source.journal.local_storage import LocalStorage
 from sms_source.journal.pull import Pull, now
@@ -23,7 +24,7 @@ from sms_source.loading.tables import Tables
 from sms_source.loading.working_directory import SCHEMA
 from sms_source.pulling.report import DrainReport
 from tests.conftest import Warehouse, a_reply
-from tests.helpers.journals import WEEK, body_of, keep_answer
+from tests.helpers.journals import WEEK, body_of, intend, keep_answer
 
 
 class Place(LocalStorage):
@@ -133,6 +134,83 @@ def test_what_was_pushed_twice_is_one_row_and_counted_twice(journal: Journal, wa
     ]
     assert contents == ["TD", "other"]
     assert (report.pushed, report.records.total()) == (4, 2)
+
+
+def pulls_in(extraction: Extraction, pipeline: dlt.Pipeline) -> list[tuple[str, str]]:
+    """Extract a package; return its rows of the ledger: each pull's id and outcome."""
+    rows: list[tuple[str, str]] = []
+
+    def seen() -> Any:
+        for tables in extraction.tables():
+            columns = (tables.pulls[name].to_pylist() for name in ("pull_id", "outcome"))
+            rows.extend(zip(*columns, strict=True))
+            yield tables
+
+    pipeline.extract(source_of(seen))
+    return rows
+
+
+def test_a_pull_that_is_archived_and_waits_is_in_a_package_once(
+    journal: Journal, warehouse: Warehouse
+) -> None:
+    """A kill left it in both places: where rows are replaced by their key, a package has none twice."""
+    drain_id = answered(journal, a_reply("a"), a_reply("b"))
+    (file,) = Path(journal.url).rglob("*.answer")
+    content = file.read_bytes()
+    journal.commit([drain_id], "1.5", WEEK)
+    journal.give_again()
+    journal.storage.write(f"drains/{drain_id}/{file.name}", content)
+    report = DrainReport()
+    pipeline = warehouse.pipeline()
+    extraction = extraction_of(journal, pipeline, report)
+    assert pulls_in(extraction, pipeline) == [(f"{drain_id}/000001", "answered")]
+    assert (len(extraction.included), report.records.total()) == (2, 2)
+
+
+@pytest.mark.parametrize("is_answer_archived", [False, True])
+def test_an_answer_beats_a_doubt_of_the_same_package(
+    journal: Journal, warehouse: Warehouse, *, is_answer_archived: bool
+) -> None:
+    """Whichever is archived, and whichever comes first."""
+    drain_id = answered(journal, a_reply("a"))
+    (file,) = Path(journal.url).rglob("*.answer")
+    answer, intent = file.read_bytes(), file.with_suffix(".intent")
+    if not is_answer_archived:
+        file.rename(intent).write_bytes(b"")
+    journal.commit([drain_id], "1.5", WEEK)
+    later = file if not is_answer_archived else intent
+    journal.storage.write(f"drains/{drain_id}/{later.name}", b"" if is_answer_archived else answer)
+    pipeline = warehouse.pipeline()
+    destination = for_pipeline(pipeline, source_of(lambda: iter(())))
+    report = DrainReport()
+    everything = Extraction(
+        journal,
+        journal.everything(),
+        None,
+        feeds=[REPLIES.name],
+        destination=destination,
+        report=report,
+        is_bounded=False,
+    )
+    assert pulls_in(everything, pipeline) == [(f"{drain_id}/000001", "answered")]
+    assert (report.in_doubt, report.records.total()) == (0, 1)
+
+
+def test_of_two_doubts_that_which_brought_more_is_loaded(journal: Journal, warehouse: Warehouse) -> None:
+    """One process noted what had arrived of the answer, another one only that it was interrupted."""
+    drain = journal.open_drain()
+    body = body_of(a_reply("a"), a_reply("b"))
+    intent = intend(drain)
+    intent.keep(intent.pull.doubted("Client.ReadTimeout: x", body=body[: body.index(b'"b"')]))
+    journal.commit([drain.drain_id], "1.5", WEEK)
+    (bundle,) = journal.give_again()
+    (member,) = read_bundle(journal.storage.read(f"drains/{bundle}"))
+    name = member.name.replace(".in_doubt", ".intent")
+    journal.storage.write(f"drains/{drain.drain_id}/{name}", b"")
+    report = DrainReport()
+    pipeline = warehouse.pipeline()
+    assert pulls_in(extraction_of(journal, pipeline, report), pipeline) == [(intent.pull.pull_id, "in_doubt")]
+    assert (report.in_doubt, report.records.total()) == (1, 1)
 
 
 def test_what_holds_nothing_to_load_is_brought_all_the_same(journal: Journal, warehouse: Warehouse) -> None:

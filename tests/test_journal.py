@@ -13,6 +13,8 @@ import pytest
 from sms_source.api.answers import parse_answer
 from sms_source.errors import ConfigurationError, JournalError, JournalLockedError
 from sms_source.feeds import REPLIES
+from sms_source.journal.archive import Member, as_bundle, read_bundle
+from sms_source.journal.file_format import encode, file_name
 from sms_source.journal.journal import Journal
 from sms_source.journal.local_storage import LocalReservation, LocalStorage
 from tests.helpers.journals import BODY, WEEK, files, intend, keep_answer, read_all
@@ -102,6 +104,105 @@ def test_what_a_kill_left_of_a_committed_drain_is_finished_by_the_next_commit(en
     entered.commit([drain.drain_id], "1.5", WEEK)
     assert read_all(entered) == [replace(pull, load_id="1.5") for pull in pulls]
     assert entered.unloaded() == []
+
+
+def contents(journal: Journal) -> dict[Path, bytes]:
+    """Return what the files of drains hold."""
+    return {path: path.read_bytes() for path in files(journal) if "drains" in path.parts}
+
+
+def put(content: dict[Path, bytes]) -> None:
+    """Have files in drains again, as a kill leaves them amid their removal."""
+    for path, data in content.items():
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(data)
+
+
+@pytest.mark.parametrize("others", [0, 1])
+def test_what_is_archived_already_is_removed_and_not_loaded_again(entered: Journal, others: int) -> None:
+    """Killed amid the removal of drains that were loaded together: some are gone, of one some files are."""
+    drains = [entered.open_drain() for _ in range(1 + others)]
+    pulls = [replace(keep_answer(drain), load_id="1.5") for drain in drains for _ in range(3)]
+    before = contents(entered)
+    entered.commit(entered.unloaded(), "1.5", WEEK)
+    put(dict(list(before.items())[-2:]))
+    entered.finish_commits(entered.unloaded())
+    assert entered.unloaded() == []
+    assert read_all(entered) == pulls
+
+
+def test_what_came_late_into_a_drain_that_is_archived_stays(entered: Journal) -> None:
+    """Of a pull that is archived as in doubt, and of one that is not archived at all."""
+    drain = entered.open_drain()
+    keep_answer(drain)
+    intent = intend(drain)
+    archived = contents(entered)
+    entered.commit([drain.drain_id], "1.5", WEEK)
+    late = intent.pull.answered(parse_answer(REPLIES, BODY), BODY)
+    new = replace(late, pull_id=f"{drain.drain_id}/000003")
+    put(archived)
+    for pull in (late, new):
+        name = f"drains/{drain.drain_id}/{file_name(pull, 'answer')}"
+        entered.storage.write(name, encode(pull))
+    entered.finish_commits(entered.unloaded())
+    assert list(entered.read(drain.drain_id)) == [late, new]
+    assert len(files(entered)) == 1 + 3  # the bundle; and the intent beside its answer
+
+
+@pytest.mark.parametrize("damage", [b"damaged", b""])
+def test_what_the_archive_can_t_give_back_is_not_removed(entered: Journal, damage: bytes) -> None:
+    """The rest of the drain may be the only copy of what people answered."""
+    drain = entered.open_drain()
+    pull = keep_answer(drain)
+    before = contents(entered)
+    entered.commit([drain.drain_id], "1.5", WEEK)
+    (bundle,) = files(entered)
+    (member,) = read_bundle(bundle.read_bytes())
+    bundle.write_bytes(as_bundle([member._replace(content=damage)]))
+    put(before)
+    entered.finish_commits(entered.unloaded())
+    assert list(entered.read(drain.drain_id)) == [pull]
+
+
+def test_a_doubt_is_taken_out_of_the_archive_when_a_kill_came_before(entered: Journal) -> None:
+    """Killed between archiving the answer that came late and taking out the doubt that it ends."""
+    drain = entered.open_drain()
+    intent = intend(drain)
+    entered.commit([drain.drain_id], "1.5", WEEK)
+    late = intent.pull.answered(parse_answer(REPLIES, BODY), BODY)
+    name = file_name(late, "answer")
+    member = Member(drain.drain_id, name, encode(late), "2.5")
+    bundle = entered.archive.names()[0]._replace(suffix="00000000.00000000", load_id="2.5")
+    entered.storage.write(f"archive/{bundle}", as_bundle([member]))
+    entered.storage.write(f"drains/{drain.drain_id}/{name}", encode(late))
+    entered.finish_commits(entered.unloaded())
+    assert read_all(entered) == [replace(late, load_id="2.5")]
+
+
+def test_a_store_that_fails_amid_the_removal_is_no_reason_to_load_again(
+    entered: Journal, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The process that follows goes on, and finds the rest of what it has loaded."""
+    drain = entered.open_drain()
+    pulls = [replace(keep_answer(drain), load_id="1.5") for _ in range(3)]
+    list(entered.read(drain.drain_id))
+    remove = LocalStorage._remove
+
+    def fail(storage: LocalStorage, path: str) -> None:
+        if "000002" in path:
+            raise OSError(errno.EIO, "Input/output error")
+        remove(storage, path)
+
+    with monkeypatch.context() as broken:
+        broken.setattr(LocalStorage, "_remove", fail)
+        with pytest.raises(JournalError, match="could not be archived"):
+            entered.commit([drain.drain_id], "1.5", WEEK)
+        with pytest.raises(JournalError, match="could not be archived"):
+            entered.finish_commits(entered.unloaded())
+    entered.finish_commits(entered.unloaded())
+    assert entered.unloaded() == []
+    assert read_all(entered) == pulls
+    assert "came late" not in caplog.text
 
 
 def test_what_could_not_be_read_outlives_the_retention(entered: Journal) -> None:

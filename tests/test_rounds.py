@@ -6,12 +6,14 @@ from typing import Any
 import pytest
 
 from sms_source import settings
+from sms_source.errors import JournalError
 from sms_source.journal.journal import Journal
+from sms_source.journal.local_storage import LocalStorage
 from sms_source.journal.writer import JournalDrain
 from sms_source.loading.loader import Loader, resolve_options
 from sms_source.simulator import SimulatorProcess
 from tests.conftest import APP, Warehouse, a_reply
-from tests.helpers.journals import WEEK, body_of, intend, keep_answer
+from tests.helpers.journals import WEEK, body_of, intend, keep_answer, read_all
 
 
 @pytest.fixture
@@ -54,6 +56,31 @@ def test_what_is_given_again_is_loaded_before_what_came_since(folder: str, wareh
     assert summary.missing_packages == 1
     assert warehouse.query("select pull_id, outcome from sms.pulls") == [(intent.pull.pull_id, "answered")]
     assert warehouse.contents() == ["late"]
+
+
+def test_what_is_loaded_is_not_loaded_again_when_its_removal_ended_halfway(
+    configured: SimulatorProcess, warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next run tells of no reply, the rows keep their load id, and the archive has each pull once."""
+    configured.enqueue(APP, [a_reply(f"{number:02d}") for number in range(30)])
+    remove = LocalStorage._remove
+
+    def fail(storage: LocalStorage, path: str) -> None:
+        if path.endswith(".answer") and "000002" in path:
+            raise OSError("the store is away")
+        remove(storage, path)
+
+    with monkeypatch.context() as broken, loader(pull_limit=10) as job:
+        broken.setattr(LocalStorage, "_remove", fail)
+        with pytest.raises(JournalError, match="could not be archived"):
+            job.round()
+        assert job.waiting() == 1
+    rows = warehouse.query("select reply_content, _dlt_load_id from sms.replies order by 1")
+    with loader(pull_limit=10) as job:
+        assert (job.round().total("replies"), job.waiting()) == (0, 0)
+    assert warehouse.query("select reply_content, _dlt_load_id from sms.replies order by 1") == rows
+    with Journal(str(warehouse.folder / "sms_journal")) as journal:
+        assert len(read_all(journal)) == 3
 
 
 def test_a_round_that_has_gone_on_long_enough_leaves_the_rest_to_the_next(

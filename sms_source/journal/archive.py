@@ -19,7 +19,15 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from sms_source.journal.file_format import format_time, is_drain_id, number_of, parse_name, parse_time
+from sms_source.journal.file_format import (
+    format_time,
+    is_drain_id,
+    is_whole,
+    number_of,
+    parse_name,
+    parse_time,
+    rank_of,
+)
 from sms_source.journal.pull import now
 from sms_source.journal.storage import NO_FILE, Storage, names_in, set_aside
 
@@ -144,6 +152,22 @@ class Archive:
         name = BundleName.parse(path.rpartition("/")[2])
         self._storage.move(path, f"{FOLDER}/{name._replace(load_id=load_id)}")
 
+    def pulls_of(self, drain_ids: Iterable[str]) -> dict[str, dict[str, int]]:
+        """Return what is archived of drains: by drain, the pulls' numbers with the rank of the file of each.
+
+        Of an answer, a doubt that was archived before it is taken out.
+        """
+        wanted = set(drain_ids)
+        found: dict[str, dict[str, int]] = defaultdict(dict)
+        for name in self._around(wanted):
+            for member in self._read(name):
+                if member.drain_id in wanted and is_whole(member.content):
+                    ranks, number = found[member.drain_id], number_of(member.name)
+                    ranks[number] = max(rank_of(member.name), ranks.get(number, 0))
+        answered = {drain: {n for n, rank in ranks.items() if rank} for drain, ranks in found.items()}
+        self._drop_doubts(answered)
+        return found
+
     def tidy(self, retention: timedelta) -> None:
         """Delete what is older than the retention and what a kill left half written; merge small bundles."""
         oldest = now() - retention
@@ -161,16 +185,21 @@ class Archive:
                 self._merge(bundles[:MERGED_AT], level + 1)
                 del bundles[:MERGED_AT]
 
-    def _drop_doubts(self, pulls: dict[str, set[str]], load_id: str) -> None:
+    def _around(self, drain_ids: Iterable[str]) -> list[BundleName]:
+        """Return the bundles in which drains may be."""
+        starts = [drain_id.partition("-")[0] for drain_id in drain_ids]
+        names = self.names() if starts else []
+        return [name for name in names if any(name.first <= start <= name.last for start in starts)]
+
+    def _drop_doubts(self, pulls: dict[str, set[str]], load_id: str | None = None) -> None:
         """Take out what an earlier package noted as in doubt of pulls of which more came late.
 
         Args:
-            pulls: what this package brought: the pulls' numbers, by drain.
-            load_id: of this package.
+            pulls: of which there is more: their numbers, by drain.
+            load_id: of the package that brought it, whose own doubts stay.
         """
-        starts = [drain_id.partition("-")[0] for drain_id in pulls]
-        for name in self.names():
-            if name.load_id == load_id or not any(name.first <= start <= name.last for start in starts):
+        for name in self._around(pulls):
+            if name.load_id == load_id:
                 continue
             members = list(self._read(name))
             kept = [

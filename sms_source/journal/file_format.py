@@ -128,10 +128,15 @@ def number_of(name: str) -> str:
     return name.partition(".")[0]
 
 
+def rank_of(name: str) -> int:
+    """Return how much a file says of its pull: of several the highest counts."""
+    return _RANK[state_of(name)]
+
+
 def by_rank(names: Iterable[str]) -> dict[str, list[str]]:
     """Return the files of each pull of a drain by its number, the one that counts first."""
     found: dict[str, list[str]] = {}
-    for name in sorted(names, key=lambda name: -_RANK[state_of(name)]):
+    for name in sorted(names, key=rank_of, reverse=True):
         found.setdefault(number_of(name), []).append(name)
     return dict(sorted(found.items(), key=lambda entry: int(entry[0])))
 

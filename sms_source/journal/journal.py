@@ -12,7 +12,7 @@ so that a run lists only what is not loaded, whatever the archive holds.
 
 import logging
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import timedelta
 from itertools import chain
@@ -25,6 +25,7 @@ from sms_source.journal.archive import FOLDER as ARCHIVE
 from sms_source.journal.archive import Archive, Member, is_bundle
 from sms_source.journal.encrypted_storage import EncryptedStorage, check_keys
 from sms_source.journal.encryption import Keys
+from sms_source.journal.file_format import rank_of
 from sms_source.journal.identity import (
     NO_DATABASE,
     Identity,
@@ -178,8 +179,32 @@ class Journal:
             JournalLockedError: another process may have the journal by now.
             JournalError: the storage fails. What is not archived now, the next run archives.
         """
-        try:
+        with self._archiving():
             self._commit(list(items), load_id, retention)
+
+    def finish_commits(self, items: Iterable[str]) -> None:
+        """Remove what the archive has already: a kill, or a store that failed, ended its removal halfway.
+
+        What the archive does not have, such as an answer that came late, stays.
+
+        Args:
+            items: drains and bundles, as `unloaded` gives them.
+
+        Raises:
+            JournalLockedError, JournalError: as `commit`.
+        """
+        with self._archiving():
+            self.storage.check_held()
+            archived = self.archive.pulls_of(item for item in items if not is_bundle(item))
+            for drain_id, ranks in archived.items():
+                files = self._reader.files(drain_id)
+                known = {n: names for n, names in files.items() if rank_of(names[0]) <= ranks.get(n, -1)}
+                self._remove(drain_id, known)
+
+    @contextmanager
+    def _archiving(self) -> Iterator[None]:
+        try:
+            yield
         except OSError as error:
             raise JournalError(
                 f"What was loaded could not be archived in the journal {self.url} ({error}). See to "
@@ -208,15 +233,21 @@ class Journal:
         if retention > timedelta(0):
             self.archive.add(self._loaded(drains, load_id), load_id)
         for drain_id, files in drains.items():
-            names = list(chain.from_iterable(files.values()))
-            # An intent that outlived its answer, or the note beside it, would be a pull that nobody knows of.
-            for state in file_format.REMOVAL_ORDER:
-                own = [name for name in names if file_format.state_of(name) == state]
-                self.storage.remove([f"{FOLDER}/{drain_id}/{name}" for name in own])
-            self.storage.remove_folder(f"{FOLDER}/{drain_id}", only_empty=True)
+            self._remove(drain_id, files)
             self.spill.forget(drain_id)
             self._forget(drain_id)
         self.archive.tidy(retention)
+
+    def _remove(self, drain_id: str, files: Files) -> None:
+        """Remove files of a drain that are archived, and the folder with the last one."""
+        self._read.discard(drain_id)  # what is left when this ends halfway is not what was read
+        self._seen.pop(drain_id, None)
+        names = list(chain.from_iterable(files.values()))
+        # An intent that outlived its answer, or the note beside it, would be a pull that nobody knows of.
+        for state in file_format.REMOVAL_ORDER:
+            own = [name for name in names if file_format.state_of(name) == state]
+            self.storage.remove([f"{FOLDER}/{drain_id}/{name}" for name in own])
+        self.storage.remove_folder(f"{FOLDER}/{drain_id}", only_empty=True)
 
     def _loaded(self, drains: dict[str, Files], load_id: str) -> Iterator[Member]:
         for drain_id, files in drains.items():

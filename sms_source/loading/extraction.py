@@ -87,20 +87,37 @@ class Extraction:
             commits.note(dlt.current.resource_state(), self._journal, self.included, load_id)
 
     def _pulls(self) -> Iterator[Pull]:
-        records = size = 0
-        for item in self._items:
-            is_full = records >= settings.PACKAGE_RECORDS or size >= settings.PACKAGE_BYTES
-            if self._is_bounded and is_full:
-                return  # the next package begins here
-            self.included.append(item)
-            for pull in self._journal.read(item):
-                records += 1 + len(pull.records)
-                size += len(pull.body)
-                yield self._without_repeats(pull)
+        yield from self._given()
+        if len(self.included) < len(self._items):
+            return  # the next package begins there
         for pull in self._drain.pulls() if self._drain else ():
             if self._drain and self._drain.drain_id not in self.included:
                 self.included.append(self._drain.drain_id)
             yield pull
+
+    def _given(self) -> Iterator[Pull]:
+        """Yield each pull of the items once, by its answer if there is one: an upsert takes no row twice.
+
+        Doubts come last, as an answer may be in a later item; of several, that which brought the most.
+        """
+        answered: set[str] = set()
+        doubts: dict[str, Pull] = {}
+        records = size = 0
+        for item in self._items:
+            is_full = records >= settings.PACKAGE_RECORDS or size >= settings.PACKAGE_BYTES
+            if self._is_bounded and is_full:
+                break
+            self.included.append(item)
+            for pull in self._journal.read(item):
+                records += 1 + len(pull.records)
+                size += len(pull.body)
+                if pull.in_doubt:
+                    other = doubts.setdefault(pull.pull_id, pull)
+                    doubts[pull.pull_id] = max(other, pull, key=lambda doubt: len(doubt.records))
+                elif pull.pull_id not in answered:
+                    answered.add(pull.pull_id)
+                    yield self._without_repeats(pull)
+        yield from (pull for pull_id, pull in doubts.items() if pull_id not in answered)
 
     def _without_repeats(self, pull: Pull) -> Pull:
         """Return a pull without what was pushed before: an upsert leaves in what a package has twice."""

@@ -190,6 +190,7 @@ def _unloaded(journal: Journal, pipeline: dlt.Pipeline | None, retention: timede
         return journal.unloaded()
     owner: Any = owner_of(pipeline.destination, pipeline.pipeline_name, pipeline.dataset_name)
     journal.claim(owner)
+    journal.finish_commits(journal.unloaded())
     state = dlt.current.resource_state()
     if loaded := commits.loaded_items(journal, journal.unloaded(), state, pipeline):
         journal.commit(loaded, state["load_id"], retention)

@@ -199,6 +199,7 @@ class Engine:
         world.ticks += 1
         load_id = f"{1_700_000_000 + world.ticks}.{world.ticks}"
         pulls = list(extraction._pulls())
+        assert len({pull.pull_id for pull in pulls}) == len(pulls)  # or an upsert fails, or doubles rows
         state = dict(world.warehouse.state)
         if extraction.included:
             commits.note(state, self._journal, extraction.included, load_id)
