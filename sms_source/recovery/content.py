@@ -4,11 +4,14 @@ import hashlib
 import json
 from typing import Any
 
+from sms_source.api.answers import parse_record
 from sms_source.feeds import Feed
+from sms_source.privacy.numbers import own_numbers
 from sms_source.privacy.pseudonym import pseudonym, without_numbers
 
 Content = tuple[Any, ...]
-"""A record's number, its time in Unix seconds (0: none), and the feed's `content_fields`."""
+"""A record's number, its time in Unix seconds (0: none), and the feed's `content_fields`; or None, 0 and its
+text, where it does not fit."""
 
 _WITHOUT_NUMBERS = frozenset({"ExtendCode", "SerialNo"})
 """The sender's own: no run of digits in them is a person's number."""
@@ -29,6 +32,20 @@ def content_of(feed: Feed, record: dict[str, Any], pseudonym_key: str | None) ->
             texts[name] = without_numbers(texts[name], [number], pseudonym_key)
         number = pseudonym(number, pseudonym_key)
     return (number, record.get(feed.time_field) or 0, *texts.values())
+
+
+def content_of_misfit(text: str, pseudonym_key: str | None) -> Content:
+    """Return the content of a record that does not fit: its text, as `rejected_records` has it."""
+    if pseudonym_key:
+        record = parse_record(text)
+        numbers = own_numbers(record) if isinstance(record, dict) else []
+        text = without_numbers(text, numbers, pseudonym_key)
+    return (None, 0, plain(text))
+
+
+def fits(content: Content) -> bool:
+    """Return whether a content is that of a record that fits."""
+    return content[0] is not None
 
 
 def plain(text: str | None) -> str:

@@ -18,6 +18,7 @@ from sms_source.configuration import SmsSourceConfiguration
 from sms_source.errors import ConfigurationError, RefusedError
 from sms_source.feeds import FEEDS
 from sms_source.loading.loader import DATASET, PIPELINE, Loader, resolve_options
+from sms_source.loading.records import misfit
 from sms_source.recovery.asked import Asked, now
 from sms_source.recovery.asking import Asker, Found
 from sms_source.recovery.missing import missing
@@ -138,7 +139,7 @@ class Recovery:
                     asked.save(is_finished=True)
         summary.look_ups, summary.rate_limited = asker.requests, asker.rate_limited
         summary.is_stopped = self._stop.is_set()
-        if summary.recovered:
+        if summary.recovered or summary.misfits:
             self._loader.round(stop=self._stop).raise_for_failure()
         summary.seconds = time.monotonic() - began
         return summary
@@ -250,11 +251,12 @@ class Recovery:
             drain = journal.open_drain()
             for pull in missing(found, Warehouse(engine), self._options.api_region):
                 drain.add(pull)
-                summary.recovered[pull.feed] += len(pull.records)
+                fitting = sum(misfit(FEEDS[pull.feed], record) is None for record in pull.records)
+                summary.recovered += Counter({pull.feed: fitting})
+                summary.misfits += len(pull.records) - fitting
             for one in found:
                 question = one.question
                 asked.note(question, asked_at)
-                summary.misfits += one.misfits
                 summary.refused_numbers += one.is_refused
                 summary.crowded += [
                     Crowded(question.feed.name, question.sms_sdk_app_id, begin) for begin in one.crowded
