@@ -48,7 +48,8 @@ DESCRIPTIONS: dict[str, dict[str, str]] = {
     },
     "rejected_records": {
         "feed": "The feed that it came from: replies or receipts.",
-        "pull_id": "The pull that brought it: a row of pulls; callback/ and a digest of a pushed record.",
+        "pull_id": "The pull that brought it: a row of pulls; callback/ and a digest of a pushed record; "
+        "lookup/, a digest and a number of one that was looked up.",
         "request_id": "Tencent Cloud's id of the request; its support asks for it.",
         "position": "Its 0-based place in the answer.",
         "sms_sdk_app_id": "The application's id in the SMS console.",

@@ -249,7 +249,7 @@ def _ledger_row(pull: Pull) -> dict[str, Any]:
 
 def _rejected(pull: Pull, position: int, reason: str, text: str) -> dict[str, Any]:
     pull_id = pull.pull_id
-    if pull.channel == "callback" and pull.record_ids:  # it may be pushed again, and is one row all the same
+    if pull.record_ids:  # it may be pushed or looked up again, and is one row all the same
         pull_id, position = pull.record_ids[position], 0
     return {
         "feed": pull.feed,

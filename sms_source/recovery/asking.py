@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, NamedTuple
 
+from sms_source.api.answers import record_texts
 from sms_source.api.client import RawAnswer, SmsClient
 from sms_source.configuration import SmsSourceConfiguration
 from sms_source.errors import PullError, RefusedError
@@ -18,7 +19,7 @@ from sms_source.feeds import Feed
 from sms_source.loading.records import misfit
 from sms_source.pulling.queue_state import backoff
 from sms_source.pulling.rate import RateLimiter, rate_of
-from sms_source.recovery.content import Content, content_of
+from sms_source.recovery.content import Content, content_of, content_of_misfit
 from sms_source.recovery.questions import CLOCK_SECONDS, ON_ITS_WAY_SECONDS, Question, within_reach
 from sms_source.settings import MAX_PULL_LIMIT
 
@@ -45,15 +46,13 @@ class Record(NamedTuple):
 class Found:
     """What was found of one question.
 
-    copies: the records of each content, as many as one answer had.
-    misfits: records that do not fit a table.
+    copies: the records of each content, as many as one answer had; those that do not fit a table, too.
     crowded: beginnings of the shortest windows that may hold more than an answer can.
     is_refused: whether the API does not take the number for one.
     """
 
     question: Question
     copies: dict[Content, list[Record]] = field(default_factory=dict)
-    misfits: int = 0
     crowded: list[int] = field(default_factory=list)
     is_refused: bool = False
 
@@ -184,16 +183,15 @@ class Asker:
     def _add(self, found: Found, raw: RawAnswer) -> None:
         """Take in an answer: of each content the larger number of copies."""
         feed = found.question.feed
+        key = self._options.pseudonym_key
         copies: dict[Content, list[Record]] = defaultdict(list)
-        misfits = 0
         for position, record in enumerate(raw.answer.records):
             if misfit(feed, record):
-                misfits += 1
+                content = content_of_misfit(record_texts(feed, raw.body)[position], key)
             else:
-                content = content_of(feed, record, self._options.pseudonym_key)
-                copies[content].append(Record(raw, position))
+                content = content_of(feed, record, key)
+            copies[content].append(Record(raw, position))
         found.add(Found(found.question, copies))
-        found.misfits = max(found.misfits, misfits)
 
     def _rate(self, feed: Feed) -> RateLimiter:
         return rate_of(self._options.credentials.secret_id, feed.look_up_action, feed.look_ups_per_second)

@@ -9,7 +9,14 @@ from sms_source.api.answers import record_texts
 from sms_source.feeds import Feed
 from sms_source.journal.pull import Pull
 from sms_source.recovery.asking import Found, Record
-from sms_source.recovery.content import Content, digest_of, prefixes_of
+from sms_source.recovery.content import (
+    Content,
+    content_of,
+    content_of_misfit,
+    digest_of,
+    fits,
+    prefixes_of,
+)
 from sms_source.recovery.warehouse import Warehouse
 from sms_source.settings import MAX_PULL_LIMIT
 
@@ -32,7 +39,8 @@ def missing(
         for one in answers:
             for content, records in one.copies.items():
                 for record in records:
-                    prefixes[content] |= prefixes_of(feed, app_id, record.value, pseudonym_key)
+                    known = _contents(feed, content, record, pseudonym_key)
+                    prefixes[content] |= prefixes_of(app_id, known, pseudonym_key)
         present = warehouse.present(feed, app_id, prefixes)
         by_request: dict[str | None, dict[str, Record]] = defaultdict(dict)
         for one in answers:
@@ -45,11 +53,23 @@ def missing(
             yield _as_pull(feed, app_id, region, request_id, added)
 
 
+def _contents(feed: Feed, content: Content, record: Record, pseudonym_key: str | None) -> set[Content]:
+    """Return a record's contents: without the key, and with it."""
+    keys = (None, pseudonym_key)
+    if fits(content):
+        return {content_of(feed, record.value, key) for key in keys}
+    return {content_of_misfit(_text(feed, record), key) for key in keys}
+
+
+def _text(feed: Feed, record: Record) -> str:
+    return record_texts(feed, record.raw.body)[record.position]
+
+
 def _as_pull(
     feed: Feed, app_id: str, region: str, request_id: str | None, records: dict[str, Record]
 ) -> Pull:
     """Return records by their ids in the form of an answer, each as it came."""
-    texts = [record_texts(feed, record.raw.body)[record.position] for record in records.values()]
+    texts = [_text(feed, record) for record in records.values()]
     body = _BODY.format(
         request_id=json.dumps(request_id), result_set=feed.result_set, records=", ".join(texts)
     )

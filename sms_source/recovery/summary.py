@@ -36,7 +36,7 @@ class RecoverySummary:
     look_ups: requests.
     rate_limited: of them, those that the API refused for the account's rate.
     recovered: rows that were added, by feed.
-    misfits: records that were found and fit no table; they were left where they are.
+    misfits: records that were added to `rejected_records`, as they fit no table.
     refused_numbers: numbers that the API does not take for one.
     crowded: where one person may have more records than a look-up can tell; these stay in doubt.
     consumes: feeds whose look-ups take out what they find.
@@ -134,7 +134,7 @@ class RecoverySummary:
         if self.refused_numbers:
             yield f"  WARNING: the API does not take {self.refused_numbers:,} numbers for phone numbers"
         if self.misfits:
-            yield f"  WARNING: {self.misfits:,} records were found that fit no table, and were left alone"
+            yield f"  WARNING: {self.misfits:,} records fit no table: they are in {dataset}.rejected_records"
         for place in self.crowded:
             yield (
                 f"  WARNING: one person may have more than 100 {place}; a look-up tells no more, so the rest "

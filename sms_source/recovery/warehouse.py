@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import datetime
+from itertools import chain
 from typing import Any, NamedTuple
 
 from dlt.common.destination.exceptions import SqlClientNotAvailable
@@ -10,7 +11,8 @@ from dlt.common.destination.exceptions import SqlClientNotAvailable
 from sms_source.errors import ConfigurationError
 from sms_source.feeds import FEEDS, Feed
 from sms_source.loading.engine import Engine
-from sms_source.recovery.content import Content, plain
+from sms_source.loading.tables import REJECTED
+from sms_source.recovery.content import Content, fits, plain
 from sms_source.views.sql import literal
 
 _TABLE = "the_table"
@@ -18,6 +20,10 @@ _TABLE = "the_table"
 
 _WITHOUT_TIME_ZONES = ("sqlite", "mysql")
 """sqlglot's names of dialects whose times are of no zone."""
+
+
+Row = tuple[str, str, Content]
+"""A record in a table: its id, its channel, its content."""
 
 
 class Doubt(NamedTuple):
@@ -88,7 +94,7 @@ class Warehouse:
     def present(
         self, feed: Feed, sms_sdk_app_id: str, contents: Mapping[Content, Collection[str]]
     ) -> dict[Content, set[int]]:
-        """Return which copies of each content are in the table: 1 is the first.
+        """Return which copies of each content are in the tables: 1 is the first.
 
         What two channels delivered is the same record twice, so their numbers are not added up. A looked-up
         record is the copy that its id names. A callback may not tell its application.
@@ -100,11 +106,11 @@ class Warehouse:
         """
         counts: dict[Content, dict[str, int]] = defaultdict(lambda: defaultdict(int))
         copies: dict[Content, set[int]] = defaultdict(set)
-        if not contents:
-            return copies
-        for record_id, channel, *values in self._records(feed, sms_sdk_app_id, list(contents)):
-            number, time, *texts = values
-            content = (number, int(time), *(plain(text) for text in texts))
+        fitting = [content for content in contents if fits(content)]
+        misfits = [content for content in contents if not fits(content)]
+        records = self._records(feed, sms_sdk_app_id, fitting) if fitting else iter(())
+        rejected = self._rejected(feed, sms_sdk_app_id, misfits) if misfits else iter(())
+        for record_id, channel, content in chain(records, rejected):
             prefix, _, copy = record_id.rpartition("/")
             if channel == "lookup" and prefix in contents.get(content, ()):
                 copies[content].add(int(copy))
@@ -114,19 +120,31 @@ class Warehouse:
             copies[content].update(range(1, max(by_channel.values()) + 1))
         return copies
 
-    def _records(self, feed: Feed, sms_sdk_app_id: str, contents: list[Content]) -> Iterator[tuple[Any, ...]]:
+    def _records(self, feed: Feed, sms_sdk_app_id: str, contents: list[Content]) -> Iterator[Row]:
         numbers = ", ".join(sorted({literal(content[0]) for content in contents}))
         time = _column(feed.time_field)
         texts = ", ".join(map(_column, feed.content_fields))
         oldest = min(content[1] for content in contents)
         since = "" if not oldest else f"and {time} >= {_moment(datetime.fromtimestamp(oldest).astimezone())} "
-        yield from self._rows(
+        for record_id, channel, number, moment, *others in self._rows(
             feed.name,
             f"select {feed.record_id}, channel, phone_number, "
             f"coalesce(floor(extract(epoch from {time})), 0), {texts} "
             f"from the_table where phone_number in ({numbers}) {since}"
             f"and (sms_sdk_app_id = {literal(sms_sdk_app_id)} or sms_sdk_app_id is null)",
-        )
+        ):
+            yield record_id, channel, (number, int(moment), *(plain(text) for text in others))
+
+    def _rejected(self, feed: Feed, sms_sdk_app_id: str, contents: list[Content]) -> Iterator[Row]:
+        texts = ", ".join(literal(content[2]) for content in contents)
+        for record_id, text in self._rows(
+            REJECTED,
+            "select pull_id, record from the_table "
+            f"where feed = {literal(feed.name)} and record in ({texts}) "
+            f"and (sms_sdk_app_id = {literal(sms_sdk_app_id)} or sms_sdk_app_id is null)",
+        ):
+            channel = record_id.partition("/")[0]
+            yield record_id, channel if channel in ("callback", "lookup") else "queue", (None, 0, plain(text))
 
     def _rows(self, table: str, query: str) -> list[tuple[Any, ...]]:
         """Return the rows of a query; none where the table is not there."""
@@ -139,7 +157,7 @@ class Warehouse:
                 import sqlglot
 
                 (query,) = sqlglot.transpile(query, read="duckdb", write=dialect)
-            rows = client.execute_sql(query.replace(_TABLE, client.make_qualified_table_name(table)))
+            rows = client.execute_sql(query.replace(_TABLE, client.make_qualified_table_name(table), 1))
             return [tuple(row) for row in rows or ()]
 
 

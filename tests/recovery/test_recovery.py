@@ -152,6 +152,39 @@ def test_what_the_retention_deleted_stays_deleted(
     assert query("select reply_content from sms.replies order by 1") == [("lost",), ("lost, too",)]
 
 
+@pytest.mark.parametrize("key", [None, "a key of this test, and long"])
+def test_what_fits_no_table_comes_back_too(
+    configured: SimulatorProcess, lose: Lose, query: Query, key: str | None
+) -> None:
+    """It is rejected verbatim, once; of two equal ones, of which one was pulled, one comes back."""
+    misfit = reply_of(1, "it's 100%s of the_table \\ “退订”", SignName=7)
+    configured.enqueue(APP, [misfit])
+    sms_source.load(pseudonym_key=key)
+    lose([misfit, reply_of(2, ReplyContent=5)])
+    numbers = [number_of(1), number_of(2)]
+    summary = sms_source.recover(numbers=numbers, pseudonym_key=key)
+    summary.raise_for_failure()
+    assert (summary.misfits, summary.recovered.total()) == (2, 0)
+    assert "2 records fit no table" in "\n".join(summary.lines())
+    again = sms_source.recover(numbers=numbers, pseudonym_key=key)
+    again.raise_for_failure()
+    assert again.misfits == 0
+    rows = (
+        "select feed, pull_id like 'lookup/%', position, reason, record from sms.rejected_records "
+        "order by all"
+    )
+    found = query(rows)
+    assert [row[:4] for row in found] == [
+        ("replies", False, 0, "SignName is an integer, not a string"),
+        ("replies", True, 0, "ReplyContent is an integer, not a string"),
+        ("replies", True, 0, "SignName is an integer, not a string"),
+    ]
+    assert found[0][4] == found[2][4]
+    assert (number_of(1) in found[0][4]) == (key is None)
+    sms_source.load(replay=True, pseudonym_key=key)
+    assert query(rows) == found
+
+
 def test_without_a_doubt_nothing_is_asked(configured: SimulatorProcess) -> None:
     """There is nothing to recover."""
     configured.enqueue(APP, [reply_of(1)])
