@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from sms_source.journal import archive
-from sms_source.journal.archive import MERGED_AT, BundleName, Member, as_bundle, is_bundle, read_bundle
+from sms_source.journal.archive import MERGED_AT, BundleName, is_bundle
+from sms_source.journal.bundle import Member, as_bundle, read_bundle
 from sms_source.journal.journal import Journal
 from sms_source.journal.pull import Pull
 from sms_source.journal.writer import JournalDrain

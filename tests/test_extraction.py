@@ -12,7 +12,7 @@ from dlt.pipeline.exceptions import PipelineStepFailed
 from sms_source import settings
 from sms_source.errors import JournalLockedError
 from sms_source.feeds import REPLIES
-from sms_source.journal.archive import read_bundle
+from sms_source.journal.bundle import read_bundle
 from sms_source.journal.journal import Journal
 from sms_source.journal.local_storage import LocalStorage
 from sms_source.journal.pull import Pull, now

@@ -21,7 +21,7 @@ from sms_source.api.answers import parse_answer, whole_records
 from sms_source.api.brackets import NotAnAnswerError
 from sms_source.cli import job as run_main_job
 from sms_source.feeds import REPLIES
-from sms_source.journal.archive import read_bundle
+from sms_source.journal.bundle import read_bundle
 from sms_source.journal.journal import Journal
 from sms_source.journal.pull import Pull
 from sms_source.loading.tables import Tables, to_tables

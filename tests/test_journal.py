@@ -13,7 +13,7 @@ import pytest
 from sms_source.api.answers import parse_answer
 from sms_source.errors import ConfigurationError, JournalError, JournalLockedError
 from sms_source.feeds import REPLIES
-from sms_source.journal.archive import Member, as_bundle, read_bundle
+from sms_source.journal.bundle import Member, as_bundle, read_bundle
 from sms_source.journal.file_format import encode, file_name
 from sms_source.journal.journal import Journal
 from sms_source.journal.local_storage import LocalReservation, LocalStorage

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from sms_source.feeds import REPLIES
-from sms_source.journal.archive import Member, as_bundle
+from sms_source.journal.bundle import Member, as_bundle
 from sms_source.journal.file_format import INTERRUPTED, UNREADABLE
 from sms_source.journal.journal import Journal
 from sms_source.journal.pull import Pull, now

@@ -11,20 +11,17 @@ Small bundles are merged, so the archive has some hundreds of files whatever num
 """
 
 import hashlib
-import io
 import re
-import zipfile
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
+from sms_source.journal.bundle import Member, as_bundle, mended_bundle, once_each
 from sms_source.journal.file_format import (
     format_time,
-    is_drain_id,
     is_whole,
     number_of,
-    parse_name,
     parse_time,
     rank_of,
 )
@@ -81,48 +78,9 @@ class BundleName(NamedTuple):
         return float(self.load_id) if _SECONDS.fullmatch(self.load_id) else 0.0
 
 
-class Member(NamedTuple):
-    """A pull's file in a bundle: its drain, its name there, its bytes, the load that brought it first."""
-
-    drain_id: str
-    name: str
-    content: bytes
-    load_id: str
-
-
 def is_bundle(name: str) -> bool:
     """Return whether a name is a bundle's."""
     return _NAME.fullmatch(name) is not None
-
-
-def read_bundle(content: bytes) -> Iterator[Member]:
-    """Yield the members of a bundle.
-
-    Raises:
-        ValueError: it is not whole, or holds what is no pull.
-    """
-    try:
-        with zipfile.ZipFile(io.BytesIO(content)) as bundle:
-            for member in bundle.infolist():
-                drain_id, _, name = member.filename.partition("/")
-                if not is_drain_id(drain_id):
-                    raise ValueError(f"{drain_id!r} is no drain")
-                parse_name(drain_id, name)
-                yield Member(drain_id, name, bundle.read(member), member.comment.decode())
-    except (zipfile.BadZipFile, NotImplementedError, UnicodeDecodeError) as error:
-        raise ValueError(f"the bundle can't be read: {error}") from None
-
-
-def as_bundle(members: Iterable[Member]) -> bytes:
-    """Return what a bundle of these members holds."""
-    content = io.BytesIO()
-    with zipfile.ZipFile(content, "w", zipfile.ZIP_STORED) as bundle:
-        for member in members:
-            entry = zipfile.ZipInfo(f"{member.drain_id}/{member.name}", _date_of(member))
-            entry.external_attr = 0o600 << 16
-            entry.comment = member.load_id.encode()
-            bundle.writestr(entry, member.content)
-    return content.getvalue()
 
 
 class Archive:
@@ -217,7 +175,7 @@ class Archive:
         for of_day in by_day.values():
             load_id = max(name.load_id for name in of_day)
             members = (member for name in of_day for member in self._read(name))
-            for batch in _batches(_once_each(members)):
+            for batch in _batches(once_each(members)):
                 self._write(batch, level, load_id)
         # Killed before this, the archive has some pulls twice, which a replay's merge takes out.
         self._storage.remove([f"{FOLDER}/{name}" for name in names])
@@ -225,7 +183,7 @@ class Archive:
     def _read(self, name: BundleName) -> Iterator[Member]:
         """Yield a bundle's members; one that can't be read is kept, for a person."""
         try:
-            yield from read_bundle(self._storage.read(f"{FOLDER}/{name}"))
+            yield from mended_bundle(self._storage, f"{FOLDER}/{name}")
         except NO_FILE as error:
             set_aside(self._storage, f"{FOLDER}/{name}", str(error))
 
@@ -250,16 +208,6 @@ def _bundles(names: Iterable[str]) -> list[BundleName]:
     return [BundleName.of(parts) for parts in found if parts]
 
 
-def _once_each(members: Iterable[Member]) -> Iterator[Member]:
-    """Leave out a pull that is there already: a kill, or a replay, may have archived it twice."""
-    seen: set[tuple[str, str]] = set()
-    for member in members:
-        key = (member.drain_id, member.name)
-        if key not in seen:
-            seen.add(key)
-            yield member
-
-
 def _suffix(batch: list[Member]) -> str:
     """Return the part of a bundle's name that tells bundles of other pulls apart."""
     names = "\n".join(f"{member.drain_id}/{member.name}" for member in batch)
@@ -268,11 +216,6 @@ def _suffix(batch: list[Member]) -> str:
 
 def _is_doubt(member: Member) -> bool:
     return member.name.endswith(".in_doubt")
-
-
-def _date_of(member: Member) -> tuple[int, int, int, int, int, int]:
-    moment = parse_time(member.drain_id.partition("-")[0])
-    return (moment.year, moment.month, moment.day, moment.hour, moment.minute, moment.second)
 
 
 def _batches(members: Iterable[Member]) -> Iterator[list[Member]]:

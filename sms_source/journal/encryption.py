@@ -131,7 +131,7 @@ def lasting_name(path: str) -> str:
     A pull's file changes its state and its folder, but not its drain and what the name says of the request; a
     bundle its folder and the load that proves it.
     """
-    folder, _, name = path.rpartition("/")
+    folder, _, name = path.removesuffix(".new").rpartition("/")
     if name.endswith(".zip"):
         first_last_suffix_level = name.split(".")[:3]  # what follows is the load's id
         return ".".join(first_last_suffix_level)

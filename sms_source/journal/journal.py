@@ -22,7 +22,8 @@ from typing import Any
 from sms_source.errors import JournalError
 from sms_source.journal import file_format
 from sms_source.journal.archive import FOLDER as ARCHIVE
-from sms_source.journal.archive import Archive, Member, is_bundle
+from sms_source.journal.archive import Archive, is_bundle
+from sms_source.journal.bundle import Member
 from sms_source.journal.encrypted_storage import EncryptedStorage, check_keys
 from sms_source.journal.encryption import Keys
 from sms_source.journal.file_format import rank_of

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from sms_source.errors import JournalError
 from sms_source.journal import file_format
-from sms_source.journal.archive import Member, read_bundle
+from sms_source.journal.bundle import Member, mended_bundle
 from sms_source.journal.file_format import (
     UNREADABLE,
     by_rank,
@@ -72,10 +72,14 @@ class Reader:
     def bundle(self, path: str) -> Iterator[tuple[Member, Pull]]:
         """Yield the files of a bundle, and their pulls."""
         try:
-            for member in read_bundle(self._storage.read(path)):
-                yield member, self._decode(member)
+            members = mended_bundle(self._storage, path)
         except NO_FILE as error:
             set_aside(self._storage, path, str(error))
+            return
+        for member in members:
+            pull = self._decode(member)
+            if _is_pull(pull):
+                yield member, pull
 
     def loaded(
         self, drain_id: str, files: Files, load_id: str, in_memory: Mapping[str, bytes]

@@ -13,7 +13,8 @@ from collections import Counter
 from sms_source.api.answers import begun_records, parse_record
 from sms_source.api.pushes import entry_texts
 from sms_source.feeds import FEEDS
-from sms_source.journal.archive import as_bundle, is_bundle, read_bundle
+from sms_source.journal.archive import is_bundle
+from sms_source.journal.bundle import as_bundle, read_bundle
 from sms_source.journal.encrypted_storage import paths
 from sms_source.journal.file_format import INTERRUPTED, MARKER, parse_name, state_of
 from sms_source.journal.journal import Journal

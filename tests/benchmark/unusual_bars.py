@@ -11,7 +11,7 @@ from pathlib import Path
 
 import duckdb
 
-from sms_source.journal.archive import Member, read_bundle
+from sms_source.journal.bundle import Member, read_bundle
 from sms_source.journal.file_format import format_time
 from sms_source.journal.journal import Journal
 from tests.benchmark.bars import MEGABYTE, Bar, Scale, Workshop, warm

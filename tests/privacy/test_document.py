@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import sms_source
-from sms_source.journal.archive import read_bundle
+from sms_source.journal.bundle import read_bundle
 from sms_source.simulator import SimulatorProcess
 from tests.conftest import APP, Warehouse, a_reply
 from tests.privacy.keys import KEY

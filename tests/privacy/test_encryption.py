@@ -76,6 +76,8 @@ def test_the_renames_of_the_journal_keep_a_file_readable() -> None:
     sealed = KEYS.seal(f"archive/{BUNDLE.format(load_id='1764000000.123')}", b"x")
     for folder in ("archive", "drains", "unreadable/archive"):
         assert KEYS.open(f"{folder}/{BUNDLE.format(load_id='1764000009.9')}", sealed) == b"x"
+    copy = f"archive/{BUNDLE.format(load_id='1.5')}"
+    assert KEYS.open(f"unreadable/{copy}", KEYS.seal(f"{copy}.new", b"x")) == b"x"
 
 
 def test_the_first_key_writes_and_all_read() -> None:
