@@ -192,6 +192,18 @@ def test_a_name_that_is_not_resolved_in_time_executed_nothing(monkeypatch: pytes
     assert (type(error), error.code) == (NotExecutedError, "Client.NameResolution")
 
 
+def test_a_name_for_which_no_thread_can_be_had_executed_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing was sent, so nothing is in doubt; it is tried again."""
+
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    error = failed_pull("http://localhost:1")
+    assert (type(error), error.code) == (NotExecutedError, "Client.NameResolution")
+    assert "can't start new thread" in str(error)
+
+
 @pytest.fixture
 def deaf() -> Iterator[int]:
     """Provide the port of a listener that lets nobody in: its backlog is full."""

@@ -145,13 +145,29 @@ def test_no_request_goes_out_that_the_journal_has_not_taken(
     assert isinstance(result.fatal, JournalError)
 
 
-def test_an_answer_that_the_journal_refuses_is_handed_on_all_the_same(
+def test_a_permit_is_given_back_whatever_the_journal_fails_with(
     journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All pulls of the account in this process share the rate: it would be lower from then on."""
+
+    def fail_unexpectedly(*_: object) -> None:
+        raise MemoryError
+
+    used: list[int] = []
+    monkeypatch.setattr(LocalStorage, "reserve", fail_unexpectedly)
+    with pytest.raises(MemoryError):
+        pull_once(Script(journal, answer), journal.open_drain(), QUEUE, lambda: used.append(1))
+    assert used == [1]
+
+
+@pytest.mark.parametrize("error", [OSError("full"), MemoryError()])
+def test_an_answer_that_the_journal_refuses_is_handed_on_all_the_same(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     """It may be nowhere else; pulling ends."""
 
     def refuse(*_: object) -> None:
-        raise OSError("full")
+        raise error
 
     monkeypatch.setattr(LocalReservation, "fill", refuse)
     result, _, _ = pull(journal, lambda: answer(a_reply("a")))

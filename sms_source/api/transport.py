@@ -10,6 +10,7 @@ The exchange also says how far the request has come, which decides what a failur
 begin to go out, the queue can't have handed out anything.
 """
 
+import errno
 import http.client
 import io
 import socket
@@ -221,5 +222,8 @@ def _resolve(host: str, port: int, seconds: float) -> list[Any]:
             found.set_exception(error)
 
     # The system's resolver can't be interrupted. A daemon does not keep the interpreter from ending.
-    threading.Thread(target=look_up, name="resolve", daemon=True).start()
+    try:
+        threading.Thread(target=look_up, name="resolve", daemon=True).start()
+    except RuntimeError as error:  # the system has none left
+        raise OSError(errno.EAGAIN, str(error)) from None
     return found.result(timeout=seconds)

@@ -74,10 +74,11 @@ class Intent:
         path, content = f"{FOLDER}/{pull.drain_id}/{name}", encode(pull)
         try:
             self._reservation.fill(path, content)
-        except OSError as error:
+        except Exception as error:  # whatever it is, the answer may be nowhere else
             self._spill.keep(path, content)
+            reason = str(error) or type(error).__name__
             raise JournalError(
-                f"An answer could not be written into the journal {self._url} ({error}). Pulling has "
+                f"An answer could not be written into the journal {self._url} ({reason}). Pulling has "
                 "stopped, and that answer is handed on all the same. Free or enlarge the journal's disk, or "
                 "see to its store, then run again."
             ) from error

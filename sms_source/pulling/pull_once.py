@@ -63,9 +63,9 @@ def pull_once(
     try:
         intent = drain.intend(queue.feed.name, queue.sms_sdk_app_id, queue.region, queue.limit)
     except JournalError as error:
-        before_request()
         return Result(fatal=error)
-    before_request()
+    finally:
+        before_request()
     try:
         raw = client.pull(queue.feed, queue.sms_sdk_app_id, queue.limit)
     except PullError as error:
