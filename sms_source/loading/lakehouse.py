@@ -1,14 +1,18 @@
 """Tables in a folder or an object store: Delta's, or Iceberg's where a catalog keeps track of them."""
 
 import importlib.util
+import json
+import re
 from contextlib import suppress
 from typing import Any
+from urllib.parse import unquote
 
 import dlt
 from dlt.common.destination.exceptions import DestinationUndefinedEntity
 from dlt.common.schema.typing import TTableFormat
 
-from sms_source.errors import ConfigurationError
+from sms_source.cleaning import MASK, redact
+from sms_source.errors import ConfigurationError, SmsSourceError
 from sms_source.feeds import FEEDS
 
 DELTA: TTableFormat = "delta"
@@ -18,6 +22,11 @@ _NEEDS: dict[str, str] = {DELTA: "deltalake", ICEBERG: "pyiceberg"}
 _COMMITS = 100
 """Of a Delta table, that are looked at: somebody may have compacted it since the last load."""
 _CATALOG = "iceberg_catalog.iceberg_catalog_config"
+_WRONG = (
+    *("ArgumentError", "NotInstalledError"),
+    *("BadRequestError", "ForbiddenError", "OAuthError", "UnauthorizedError"),
+)
+"""What SQLAlchemy and pyiceberg name the errors that a catalog's configuration alone can cause."""
 
 
 def configured_format() -> TTableFormat:
@@ -39,17 +48,58 @@ def has_lasting_catalog() -> bool:
     """Return whether the catalog of Iceberg's tables, dlt's or pyiceberg's, outlives the process.
 
     Raises:
-        ConfigurationError: it can't be opened.
+        ConfigurationError: it is configured wrongly.
+        SmsSourceError: it does not answer.
     """
     from dlt.common.libs.pyiceberg import get_catalog, is_ephemeral_catalog
 
     try:
         return not is_ephemeral_catalog(get_catalog())
-    except Exception as error:
-        reason = str(error).strip().partition("\n")[0]
-        raise ConfigurationError(
-            f"Iceberg's catalog can't be opened: {type(error).__name__}: {reason} See [iceberg_catalog]."
-        ) from error
+    except Exception as error:  # noqa: BLE001 - whatever the catalog's driver raises
+        place, reason = _without_credentials(str(error).strip().partition("\n")[0].rstrip("."))
+        catalog, why = f"Iceberg's catalog{place}", f"({type(error).__name__}: {reason})"
+        is_wrong = _is_wrong(error)
+    # Without its cause: a driver quotes what it can't read of the URI, and a traceback would show that.
+    if is_wrong:
+        raise ConfigurationError(f"{catalog} can't be opened {why}. Correct [iceberg_catalog].")
+    raise SmsSourceError(
+        f"{catalog} does not answer {why}. Start it, or correct [iceberg_catalog], then run again. What was "
+        "pulled waits in the journal."
+    )
+
+
+def _is_wrong(error: Exception) -> bool:
+    """Return whether the catalog's configuration alone can be what is wrong."""
+    if isinstance(error, json.JSONDecodeError) or getattr(error, "title", "").endswith("Response"):
+        return False  # an answer that is none, such as a proxy's page
+    is_named = any(kind.__name__ in _WRONG for kind in type(error).__mro__)
+    return is_named or isinstance(error, (ImportError, TypeError, ValueError))
+
+
+def _without_credentials(reason: str) -> tuple[str, str]:
+    """Return the catalog's place and the reason, neither with anything else of what its URI says."""
+    config = _catalog_configuration()
+    uri = str(config.get("uri", ""))
+    shown = re.fullmatch(
+        r"([a-z][\w+.-]*://)(?:[^?]*@)?([\w.-]*(?::\d+)?(?:/[\w./%-]*)?)(?:\?[^@]*)?", uri, re.IGNORECASE
+    )
+    place = shown[1] + shown[2] if shown else ""
+    secret = " ".join(str(config.get(name, "")) for name in ("uri", "credential", "token"))
+    words = set(re.findall(r"\w+", f"{secret} {unquote(secret)}")).difference(re.findall(r"\w+", place))
+    for word in words:
+        reason = re.sub(rf"\b{re.escape(word)}\b", MASK, reason)
+    return f" at {redact(place)}" if place else "", redact(reason)
+
+
+def _catalog_configuration() -> dict[str, Any]:
+    """Return what dlt's configuration says of the catalog, or else pyiceberg's own."""
+    from pyiceberg.utils.config import Config
+
+    name = dlt.config.get("iceberg_catalog.iceberg_catalog_name", str) or "default"
+    found: Any = dlt.config.get(_CATALOG) or dlt.secrets.get(_CATALOG)
+    with suppress(TypeError, ValueError):
+        return dict(json.loads(found) if isinstance(found, str) else found)
+    return dict(Config().get_catalog_config(name) or {})
 
 
 def have_namespace(client: Any) -> None:
