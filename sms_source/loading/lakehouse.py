@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import re
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 from urllib.parse import unquote
@@ -19,8 +20,7 @@ DELTA: TTableFormat = "delta"
 ICEBERG: TTableFormat = "iceberg"
 
 _NEEDS: dict[str, str] = {DELTA: "deltalake", ICEBERG: "pyiceberg"}
-_COMMITS = 100
-"""Of a Delta table, that are looked at: somebody may have compacted it since the last load."""
+_TABLES = (*FEEDS, "pulls", "rejected_records")
 _CATALOG = "iceberg_catalog.iceberg_catalog_config"
 _WRONG = (
     *("ArgumentError", "NotInstalledError"),
@@ -107,33 +107,53 @@ def have_namespace(client: Any) -> None:
     client.get_open_table_catalog(ICEBERG)
 
 
-def was_rolled_back(client: Any, since: float) -> bool:
-    """Return whether one of the tables was given an older version's rows.
+def table_versions(client: Any, since: Mapping[str, int] | None) -> dict[str, int] | None:
+    """Return which version of each table is the newest: Delta's number, or the id of Iceberg's snapshot.
 
-    dlt's note of each load is in files beside the tables, and says nothing of it.
+    dlt's note of each load is in files beside the tables, and says nothing of a table that went back.
 
     Args:
         client: of dlt, for a folder or an object store.
-        since: when the newest package was loaded, in seconds since 1970.
+        since: versions that were returned before; None for what the tables are, whatever they were.
+
+    Returns:
+        None when a table does not come from its version then: it was given an older version's rows. One that
+        is not in `since` was made after that. Where a table's maintenance removed what would tell, it counts
+        as one that went on.
     """
-    for name in (*FEEDS, "pulls"):
+    found = {}
+    for name in _TABLES:
         table_format = client.schema.tables.get(name, {}).get("table_format") or configured_format()
         with suppress(DestinationUndefinedEntity):
             table = client.load_open_table(table_format, name)
-            if _delta_was(table, since) if table_format == DELTA else _iceberg_was(table):
-                return True
-    return False
+            went_back = _delta_went_back if table_format == DELTA else _iceberg_went_back
+            if since is not None and went_back(table, since.get(name)):
+                return None
+            if table_format == DELTA:
+                found[name] = table.version()
+            elif current := table.current_snapshot():
+                found[name] = current.snapshot_id
+    return found
 
 
-def _delta_was(table: Any, since: float) -> bool:
-    for commit in table.history(_COMMITS):
-        if commit["timestamp"] / 1000 <= since:
-            return False
-        if commit["operation"] == "RESTORE":
-            return True
-    return False
+def _delta_went_back(table: Any, noted: int | None) -> bool:
+    newer: int = table.version() - (-1 if noted is None else noted)
+    if newer <= 0:
+        return newer < 0  # another table is in its place, or an older copy of it
+    return any(commit["operation"] == "RESTORE" for commit in table.history(newer))
 
 
-def _iceberg_was(table: Any) -> bool:
-    snapshots, current = table.snapshots(), table.current_snapshot()
-    return bool(current and max(each.timestamp_ms for each in snapshots) > current.timestamp_ms)
+def _iceberg_went_back(table: Any, noted: int | None) -> bool:
+    snapshots = {each.snapshot_id: each for each in table.snapshots()}
+    if noted is None:
+        noted = max(snapshots, key=lambda one: snapshots[one].timestamp_ms, default=None)
+    current, oldest = table.current_snapshot(), None
+    ancestor = current.snapshot_id if current else None
+    while ancestor in snapshots and ancestor != noted:
+        oldest = snapshots[ancestor]
+        ancestor = oldest.parent_snapshot_id
+    if ancestor == noted:
+        return False
+    # It is still there, on another line; or the line is whole from its first snapshot, which has the number
+    # 1, and never had it. Else it may have been expired.
+    return noted in snapshots or oldest is None or (oldest.sequence_number or 0) <= 1
