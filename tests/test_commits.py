@@ -21,23 +21,23 @@ def pipeline() -> dlt.Pipeline:
 def test_a_package_is_asked_for_by_its_id(pipeline: dlt.Pipeline) -> None:
     """One that was never loaded, or not any more, is missing."""
     (load_id,) = pipeline.list_completed_load_packages()
-    assert commits.missing_loads(pipeline, [load_id, "1.5"]) == {"1.5"}
-    assert commits.missing_loads(pipeline, []) == set()
+    assert commits.missing_loads(pipeline, [load_id, "1.5"], {}) == {"1.5"}
+    assert commits.missing_loads(pipeline, [], {}) == set()
 
 
 def test_without_a_dataset_all_are_missing() -> None:
     """Somebody dropped it, or deleted the file."""
     empty = dlt.pipeline("sms_replies", destination="duckdb", dataset_name="sms")
-    assert commits.missing_loads(empty, ["1.5"]) == {"1.5"}
+    assert commits.missing_loads(empty, ["1.5"], {}) == {"1.5"}
 
 
 def test_files_say_it_too(own_folders: Path) -> None:
     """A lakehouse has a file for each package."""
     pipeline = dlt.pipeline("lake", destination=dlt.destinations.filesystem(str(own_folders / "lake")))
-    assert commits.missing_loads(pipeline, ["1.5"]) == {"1.5"}
+    assert commits.missing_loads(pipeline, ["1.5"], {}) == {"1.5"}
     pipeline.run([{"a": 1}], table_name="rows")
     (load_id,) = pipeline.list_completed_load_packages()
-    assert commits.missing_loads(pipeline, [load_id, "1.5"]) == {"1.5"}
+    assert commits.missing_loads(pipeline, [load_id, "1.5"], {}) == {"1.5"}
 
 
 def test_what_the_state_names_is_loaded(journal: Journal, pipeline: dlt.Pipeline) -> None:

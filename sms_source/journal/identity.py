@@ -3,7 +3,7 @@
 import json
 import re
 import secrets
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +51,7 @@ class Identity:
     keys: ids of the keys that files here may be encrypted with; None when that is not known.
     retention_at: when rows that are too old were last looked for in the tables, in ISO 8601.
     made_from: digest of what the tables and views were last made from; None before the first time.
+    tables: which version of each of a lakehouse's tables is the one that this journal left.
     """
 
     journal_id: str
@@ -61,6 +62,7 @@ class Identity:
     keys: list[str] | None = None
     retention_at: str | None = None
     made_from: str | None = None
+    tables: dict[str, int] = field(default_factory=dict)
 
 
 def load_identity(storage: Storage) -> Identity:

@@ -80,9 +80,8 @@ def findings(
             allowed = options.allow_duplicates_in
             engine = Engine(target, dataset_name, pipeline_name, None, directory, allowed)
             engine.refuse_what_is_in_the_way(owner.location)
-            missing = commits.missing_loads(
-                engine.pipeline, {name.load_id for name in journal.archive.names()}
-            )
+            archived = {name.load_id for name in journal.archive.names()}
+            missing = commits.missing_loads(engine.pipeline, archived, journal.identity.tables)
         if missing:
             journal.note(database=NO_DATABASE)
     keeps = (

@@ -12,7 +12,7 @@ import dlt
 from dlt.common.storages.exceptions import CurrentLoadPackageStateNotAvailable
 
 from sms_source.journal.journal import Journal
-from sms_source.loading.lakehouse import was_rolled_back
+from sms_source.loading import lakehouse
 from sms_source.loading.target import kind_of
 
 State = Mapping[str, Any]
@@ -46,28 +46,54 @@ def loaded_items(journal: Journal, items: Iterable[str], state: State, pipeline:
     if state.get("journal") != journal.identity.journal_id or not load_id:
         return []
     named = [item for item in items if journal.fingerprint(item) in state["items"]]
-    return named if named and not missing_loads(pipeline, [load_id]) else []
+    is_there = named and not missing_loads(pipeline, [load_id], journal.identity.tables)
+    return named if is_there else []
 
 
-def missing_loads(pipeline: dlt.Pipeline, load_ids: Iterable[str]) -> set[str]:
-    """Return the packages that are not in the destination: never loaded there, or not any more."""
+def give_again_what_is_missing(journal: Journal, pipeline: dlt.Pipeline) -> set[str]:
+    """Have what a warehouse that went back in time lacks count as not loaded; return those packages."""
+    archived = {name.load_id for name in journal.archive.names()}
+    missing = missing_loads(pipeline, archived, journal.identity.tables)
+    if missing:
+        journal.give_again(missing)
+    if missing or not archived:  # nothing else can be given again for what the tables were
+        journal.note(tables=table_versions(pipeline, None))
+    return missing
+
+
+def missing_loads(pipeline: dlt.Pipeline, load_ids: Iterable[str], since: Mapping[str, int]) -> set[str]:
+    """Return the packages that are not in the destination: never loaded there, or not any more.
+
+    Args:
+        pipeline: with the destination.
+        load_ids: of the packages.
+        since: versions of a lakehouse's tables. When one went back since then, any package may be missing.
+    """
     wanted = set(load_ids)
     if not wanted:
         return set()
     from dlt.destinations.impl.filesystem.filesystem import FilesystemClient
     from dlt.destinations.job_client_impl import SqlJobClientBase
 
-    is_lake = pipeline.destination is not None and kind_of(pipeline.destination) == "filesystem"
-    if is_lake and pipeline.default_schema_name is None:
-        pipeline.sync_destination()  # dlt opens no table there that its schema does not name
+    if table_versions(pipeline, since) is None:
+        return wanted
     with pipeline.destination_client() as client:
         table = client.schema.loads_table_name
         if isinstance(client, SqlJobClientBase):
             return wanted - _loads_in_table(client.sql_client, table, sorted(wanted))
         if isinstance(client, FilesystemClient):
-            is_older = was_rolled_back(client, max(map(float, wanted)))
-            return wanted if is_older else wanted - _loads_in_files(client, table)
+            return wanted - _loads_in_files(client, table)
     return set()  # there is nothing to ask: the state is all that is known
+
+
+def table_versions(pipeline: dlt.Pipeline, since: Mapping[str, int] | None) -> dict[str, int] | None:
+    """Return versions as `lakehouse.table_versions` does; none where the tables are no lakehouse's."""
+    if pipeline.destination is None or kind_of(pipeline.destination) != "filesystem":
+        return {}
+    if pipeline.default_schema_name is None:
+        pipeline.sync_destination()  # dlt opens no table there that its schema does not name
+    with pipeline.destination_client() as client:
+        return lakehouse.table_versions(client, since)
 
 
 def _loads_in_table(sql: Any, table: str, load_ids: list[str]) -> set[str]:

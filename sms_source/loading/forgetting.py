@@ -13,7 +13,7 @@ from dlt.destinations.job_client_impl import SqlJobClientBase
 from sms_source.configuration import SmsSourceConfiguration
 from sms_source.errors import ConfigurationError
 from sms_source.journal.opening import open_journal
-from sms_source.loading import lake_erasure, last_run, table_erasure
+from sms_source.loading import commits, lake_erasure, last_run, table_erasure
 from sms_source.loading.engine import Engine
 from sms_source.loading.keeping import as_found
 from sms_source.loading.loader import DATASET, PIPELINE, resolve_options
@@ -101,12 +101,17 @@ def forget(
     with as_found(), open_journal(resolved) as journal:
         target = target_of(destination, journal.identity.journal_id)
         owner = owner_of(target, pipeline_name, dataset_name)
-        if journal.identity.owner in (None, owner):
+        is_own = journal.identity.owner in (None, owner)
+        if is_own:
             journal.claim(owner)
         eraser.journal(journal)
         with _directory(resolved, pipeline_name, journal.identity.journal_id) as directory:
             allowed = resolved.allow_duplicates_in
             engine = Engine(target, dataset_name, pipeline_name, None, directory, allowed)
+            engine.restore()  # the schema, by which dlt knows the tables
+            if is_own and kind_of(target) == "filesystem":
+                # Deleting the older versions' files would delete what tells that a table went back.
+                commits.give_again_what_is_missing(journal, engine.pipeline)
             rows, left = _erase_rows(engine, people, eraser)
     done = Forgotten(
         people=len(people.digits),
@@ -130,7 +135,6 @@ def _directory(options: SmsSourceConfiguration, pipeline_name: str, journal_id: 
 
 def _erase_rows(engine: Engine, people: People, eraser: Eraser) -> tuple[table_erasure.Rows, list[str]]:
     """Return how many rows went from each table, and the datasets that were left out."""
-    engine.restore()  # the schema, by which dlt knows the tables
     with engine.pipeline.destination_client() as client:
         if not client.is_storage_initialized():
             return {}, []

@@ -116,6 +116,7 @@ class Round:
         self._commit_loaded()
         self._summary.count_before(self._rows())
         self._journal.give_again()
+        self._journal.note(tables=commits.table_versions(self._engine().pipeline, None))
         self._engine().have_missing_tables_made()
         self._load_items(self._unloaded())
         self._summary.count_after(self._rows())
@@ -143,11 +144,9 @@ class Round:
 
     def _give_again_what_is_missing(self) -> None:
         """Have what a warehouse that went back in time lacks count as not loaded."""
-        archived = {name.load_id for name in self._journal.archive.names()}
-        if missing := commits.missing_loads(self._engine().pipeline, archived):
+        if missing := commits.give_again_what_is_missing(self._journal, self._engine().pipeline):
             self._summary.count_before(self._rows())
             self._summary.missing_packages = len(missing)
-            self._journal.give_again(missing)
             self._engine().have_missing_tables_made()
 
     def _load_items(self, items: list[str]) -> None:
@@ -221,12 +220,16 @@ class Round:
             self._journal.note(newest_reply=newest)
 
     def _finish(self) -> None:
-        """See to what is too old and to the views, and note the file as this round leaves it."""
-        if self._delete_old():
+        """See to what is too old and to the views, and note the tables as this round leaves them."""
+        tables = commits.table_versions(self._engine().pipeline, self._journal.identity.tables)
+        if tables is None:
+            # One went back during the round. What would tell the next round so stays as it is.
+            tables = self._journal.identity.tables
+        elif self._delete_old():
             self._journal.note(retention_at=now().isoformat())
         if self._options.create_views:
             self._engine().create_views(self._options.opt_out_words, self._options.views_time_zone)
-        self._journal.note(database=file_state(self._owner.location))
+        self._journal.note(database=file_state(self._owner.location), tables=tables)
 
     def _is_retention_due(self) -> bool:
         """Return whether a quiet round is to look for rows that are too old, too: once a day."""

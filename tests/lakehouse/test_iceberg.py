@@ -85,7 +85,7 @@ def test_a_field_that_the_api_adds_becomes_a_column(
     ("catalog", "reason"),
     [
         (None, "catalog of its Iceberg tables is gone with the process"),
-        ({"type": "sql", "uri": "sqlite:////nowhere/catalog.db"}, "catalog can't be opened"),
+        ({"type": "sql", "uri": "sqlite//nowhere/catalog.db"}, "catalog can't be opened"),
     ],
 )
 def test_a_catalog_that_does_not_keep_the_tables_is_refused(
@@ -105,6 +105,40 @@ def test_a_catalog_that_does_not_keep_the_tables_is_refused(
         dlt.pipeline("own", destination=lake, dataset_name="sms").run(sms_source(), table_format="iceberg")
     assert "[iceberg_catalog]" in str(caught.value)
     assert configured.stats().pulls == 0
+
+
+@pytest.mark.parametrize(
+    ("uri", "place", "status"),
+    [
+        ("postgresql+psycopg2://me:S3cret/x@127.0.0.1:9/cat", "postgresql+psycopg2://127.0.0.1:9/cat", 1),
+        ("postgresql+psycopg2://me:S3@cret@127.0.0.1:9/cat", "postgresql+psycopg2://127.0.0.1:9/cat", 1),
+        ("http://me:S3%40cret@127.0.0.1:9/cat", "http://127.0.0.1:9/cat", 1),
+        ("sqlite:////nowhere/catalog.db", "sqlite:////nowhere/catalog.db", 1),
+        ("postgresql+psycopg2://me:S3@cret:x@127.0.0.1:9/cat", "postgresql+psycopg2://127.0.0.1:9/cat", 2),
+        ("postgresql//me:S3cret@127.0.0.1:9/cat", "", 2),
+        ("http://me:S3#cret@127.0.0.1:9/cat", "http://127.0.0.1:9/cat", 2),
+    ],
+)
+def test_only_a_catalog_that_can_t_be_right_is_a_wrong_configuration(
+    configured: SimulatorProcess,
+    iceberg: Iceberg,
+    job: Job,
+    monkeypatch: pytest.MonkeyPatch,
+    uri: str,
+    place: str,
+    status: int,
+) -> None:
+    """One that is down is exit status 1; the message names the place, and nothing of the password."""
+    kind = "rest" if uri.startswith("http") else "sql"
+    catalog = {"type": kind, "uri": uri, "warehouse": iceberg.folder.as_uri()}
+    monkeypatch.setenv(CATALOG, json.dumps(catalog))
+    configured.enqueue(APP, [a_reply("waits")])
+    found, out, err = job(*TO_FILES, "--verbose")
+    assert found == status
+    assert "Iceberg's catalog" in err
+    assert place in err
+    assert "[iceberg_catalog]" in err
+    assert not [part for part in ("S3", "cret") if part in out + err]
 
 
 def test_one_s_own_pipeline_has_iceberg_tables_where_it_says_so(

@@ -57,7 +57,7 @@ def running(world: "World") -> Iterator[None]:
 def in_place() -> Iterator[None]:
     """Put the stand-ins where the product has the real things."""
 
-    def missing(_pipeline: Any, load_ids: Any) -> set[str]:
+    def missing(_pipeline: Any, load_ids: Any, _since: Any) -> set[str]:
         return set(load_ids).difference(_worlds[-1].warehouse.loads)
 
     def drain(_options: Any, journal: JournalDrain, **given: Any) -> Drain:
@@ -81,6 +81,7 @@ def in_place() -> Iterator[None]:
         stack.enter_context(patch(f"{journal}.spill.LocalStorage", lambda _root: _worlds[-1].spill))
         stack.enter_context(patch(f"{journal}.spill.data_directory", lambda: Path("data")))
         stack.enter_context(patch.object(commits, "missing_loads", missing))
+        stack.enter_context(patch.object(commits, "table_versions", lambda _pipeline, _since: {}))
         stack.enter_context(patch.object(rounds, "Drain", drain))
         stack.enter_context(patch.object(rounds, "file_state", file_state))
         stack.enter_context(patch.object(settings, "PACKAGE_RECORDS", PACKAGE_RECORDS))
