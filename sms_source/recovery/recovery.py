@@ -37,8 +37,6 @@ logger = logging.getLogger(__name__)
 
 TOGETHER = 100
 """People who are asked about before what was found is kept: what a kill costs is to ask about them again."""
-UNPROVED_TOGETHER = 8
-"""Of them, while it is not known whether a look-up takes out what it finds."""
 
 Progress = Callable[[int, int], None]
 """Is told how many people were asked about, and of how many."""
@@ -203,37 +201,30 @@ class Recovery:
         proved: set[str],
         summary: RecoverySummary,
     ) -> list[Found]:
-        """Return what was found, for all questions but those that a failure or a stop left unanswered.
-
-        Until a feed is proved, few of its people are asked about at once.
-        """
+        """Return what was found, for all questions but those that a failure or a stop left unanswered."""
         found: list[Found] = []
-        while questions and not (summary.consumes or summary.failure or self._stop.is_set()):
-            unproved = [question for question in questions if question.feed.name not in proved]
-            some = unproved[:UNPROVED_TOGETHER] or questions
-            questions = [question for question in questions if question not in some]
-            answers = self._ask_together(pool, asker, some, summary)
-            found += answers
-            for one in answers:
-                name = one.question.feed.name
-                if one.copies and not one.crowded and name not in {*proved, *summary.consumes}:
-                    self._prove(asker, one, proved, summary)
-        return found
-
-    @staticmethod
-    def _ask_together(
-        pool: ThreadPoolExecutor, asker: Asker, questions: list[Question], summary: RecoverySummary
-    ) -> list[Found]:
-        """Ask all at once; note the first failure, and return what was found all the same."""
-        found: list[Found] = []
-        answers = [pool.submit(asker.find, question) for question in questions]
+        rest: list[Question] = []
+        try:
+            for question in questions:
+                if question.feed.name in proved:
+                    rest.append(question)
+                elif (one := asker.find(question)) is not None:
+                    found.append(one)
+                    if one.copies and not one.crowded:
+                        self._prove(asker, one, proved, summary)
+                if summary.consumes or self._stop.is_set():
+                    return found
+        except Exception as error:  # noqa: BLE001 - what was found is kept first; then it is raised
+            summary.failure = error
+            return found
+        answers = [pool.submit(asker.find, question) for question in rest]
         for answer in answers:
             try:
                 if (one := answer.result()) is not None:
                     found.append(one)
             except CancelledError:
                 continue
-            except Exception as error:  # noqa: BLE001 - what was found is kept first; then it is raised
+            except Exception as error:  # noqa: BLE001 - likewise
                 summary.failure = summary.failure or error
                 for other in answers:
                     other.cancel()
@@ -245,9 +236,6 @@ class Recovery:
             second = asker.find_again(first.question)
         except RefusedError:
             return  # the first took so long that its window is out of reach by now: somebody else proves it
-        except Exception as error:  # noqa: BLE001 - what was found is kept first; then it is raised
-            summary.failure = summary.failure or error
-            return
         if second is None:
             return
         if second.lacks(first):
