@@ -19,6 +19,8 @@ from tests.privacy.keys import KEY
 from tests.privacy.scan import found, texts_of
 from tests.receiving.receiving_job import ReceivingJob, a_pushed_receipt, a_pushed_reply
 
+pytestmark = pytest.mark.long
+
 SECRET = "a secret of some length"
 NATIONAL, NUMBER, OTHER = "13712345678", "+8613712345678", "13800138000"
 

@@ -333,6 +333,7 @@ def test_only_what_is_allowed_may_push(
         assert receiver.terminate() == 0
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("delivery", ["both", "either", "split"])
 @pytest.mark.parametrize("replies_url", ["replies", f"replies/{APP}"])
 def test_each_record_is_there_once_whatever_gets_it(
