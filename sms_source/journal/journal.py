@@ -236,13 +236,11 @@ class Journal:
         for drain_id, files in drains.items():
             self._remove(drain_id, files)
             self.spill.forget(drain_id)
-            self._forget(drain_id)
         self.archive.tidy(retention)
 
     def _remove(self, drain_id: str, files: Files) -> None:
         """Remove files of a drain that are archived, and the folder with the last one."""
-        self._read.discard(drain_id)  # what is left when this ends halfway is not what was read
-        self._seen.pop(drain_id, None)
+        self._forget(drain_id)  # what is left when this ends halfway is not what was read
         names = list(chain.from_iterable(files.values()))
         # An intent that outlived its answer, or the note beside it, would be a pull that nobody knows of.
         for state in file_format.REMOVAL_ORDER:
