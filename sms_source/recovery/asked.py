@@ -47,7 +47,7 @@ class Asked:
         self.began_at: float = found["began_at"] if goes_on else now()
         self.is_resumed = goes_on
 
-    def is_done(self, question: Question, newest_doubt: int) -> bool:
+    def is_done(self, question: Question, newest_doubt: float) -> bool:
         """Return whether a person need not be asked about again.
 
         Args:

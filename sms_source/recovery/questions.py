@@ -33,7 +33,7 @@ class Question(NamedTuple):
 
 def questions_about(
     doubts: Iterable[Doubt], people: Mapping[str, Sequence[str]], since: int, drained_at: float
-) -> Iterator[tuple[Question, int]]:
+) -> Iterator[tuple[Question, float]]:
     """Yield a question for each person and queue with doubts, and the moment of the queue's newest doubt.
 
     Args:
@@ -42,15 +42,16 @@ def questions_about(
         since: the beginning, in Unix seconds; 0 for as far back as can be.
         drained_at: when the drain of the queues began: what came later may still be in them.
     """
-    newest: dict[tuple[str, str], int] = defaultdict(int)
+    newest: dict[tuple[str, str], float] = defaultdict(float)
     for doubt in doubts:
         queue = (doubt.feed, doubt.sms_sdk_app_id)
-        newest[queue] = max(newest[queue], math.ceil(doubt.requested_at))
-    for (feed, app_id), moment in newest.items():
+        newest[queue] = max(newest[queue], doubt.requested_at)
+    for (feed, app_id), newest_doubt in newest.items():
+        moment = math.ceil(newest_doubt)
         # A record's time is by Tencent Cloud's clock. The window's end may not belong to it.
         end = max(moment, min(moment + CLOCK_SECONDS, math.ceil(drained_at))) + 1
         for number in people[feed]:
-            yield Question(FEEDS[feed], app_id, number, since, end), moment
+            yield Question(FEEDS[feed], app_id, number, since, end), newest_doubt
 
 
 def people_of(feed: str, numbers: Sequence[str] | None, known: Mapping[str, Sequence[str]]) -> list[str]:

@@ -14,7 +14,8 @@ from sms_source.journal.pull import Pull, now
 from sms_source.pulling.rate import RateLimiter
 from sms_source.recovery.asked import Asked
 from sms_source.recovery.asked import now as asked_now
-from sms_source.recovery.questions import Question
+from sms_source.recovery.questions import Question, questions_about
+from sms_source.recovery.warehouse import Doubt
 from sms_source.simulator import SimulatorProcess
 from tests.conftest import APP
 from tests.helpers.journals import WEEK, read_all
@@ -135,3 +136,11 @@ def test_pseudonyms_are_recovered_once_and_leave_no_number(
     assert {number for number, _, _ in rows} == {
         sms_source.pseudonym(number_of(1), "0123456789abcdef0123456789abcdef")
     }
+
+
+def test_who_was_asked_about_in_the_second_of_the_doubt_is_not_asked_again() -> None:
+    """A recovery right after the pull would begin anew when it goes on."""
+    doubts = [Doubt("replies", APP, "ap-guangzhou", moment, 100) for moment in (100.25, 99.5)]
+    ((question, newest),) = questions_about(doubts, {"replies": ["+8612000000001"]}, 0, 500.0)
+    assert newest == 100.25
+    assert question.end > 101
