@@ -12,12 +12,22 @@ import struct
 from pathlib import Path
 from typing import Any
 
+from tests.privacy.scan import forms
+
 JOURNAL_KEY = base64.b64encode(b"a key that nobody has to guess..").decode()
 PSEUDONYM_KEY = "a secret of some length"
 OPTIONS = {"journal_encryption_key": JOURNAL_KEY, "pseudonym_key": PSEUDONYM_KEY}
 
-_IN_CLEAR = re.compile(rb"\+8612\d{9}|PullSmsReplyStatusSet")
-"""A number of `ReplyMaker`'s, or the beginning of an answer."""
+_NUMBER = re.compile(rb"(?<!\d)(?:86)?12\d{9}(?!\d)|1\x002(?:\x00\d){9}")
+"""A number of `ReplyMaker`'s, with or without its country, in any encoding that a file may have."""
+_DATABASE = (".duckdb", ".duckdb.wal")
+_TEXTS = set().union(
+    *map(
+        forms,
+        ("退订", "drop table replies", "right to left", "PullSmsReplyStatusSet", "PullSmsSendStatusSet"),
+    )
+)
+"""What people wrote, and the beginnings of answers: the tables alone may have the former."""
 
 
 def opened(path: str, content: bytes) -> bytes:
@@ -62,14 +72,15 @@ def expected_text(text: str) -> str:
 
 
 def files_in_clear(folder: Path) -> list[str]:
-    """Return the files below a folder that hold a number or an answer that anybody can read."""
+    """Return the files below a folder in which anybody can read a number, a text or an answer."""
     found = []
     for path in folder.rglob("*"):
         try:
             content = path.read_bytes() if path.is_file() and not path.is_symlink() else b""
         except FileNotFoundError:
             continue
-        if _IN_CLEAR.search(content):
+        texts = () if path.name.endswith(_DATABASE) else _TEXTS
+        if _NUMBER.search(content) or any(text in content for text in texts):
             found.append(str(path.relative_to(folder)))
     return found
 

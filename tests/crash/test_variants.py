@@ -1,11 +1,13 @@
 """The crash harness, in short, where more than the process is lost with each kill."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tests.crash.harness import Options
+from tests.crash.private import files_in_clear
 from tests.crash.promise import SEED, assert_promise_is_kept
 
 
@@ -34,3 +36,13 @@ def test_the_journal_makes_up_for_what_else_a_kill_costs(
     monkeypatch.setenv("DESTINATION__SQLALCHEMY__CREDENTIALS", f"sqlite:///{tmp_path / 'sms.db'}")
     plain = options.package_records or options.merged_at  # a process started the plain way has its own
     assert_promise_is_kept(replace(options, seed=SEED, exec_share=0.0 if plain else 0.05))
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("text", ["+8612000000001", '"12000000001"', "#7 \u9000\u8ba2", json.dumps("退订")])
+def test_the_search_after_each_kill_finds_what_is_in_clear(tmp_path: Path, text: str, encoding: str) -> None:
+    """Or the variant above could not fail: numbers in each form, and texts outside the tables."""
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "left.parquet").write_bytes(b"PAR1 " + text.encode(encoding) + b" PAR1")
+    (tmp_path / "b.zip").write_bytes(b"1796027462.0534983 20261130T091148296711Z 5000:12")
+    assert files_in_clear(tmp_path) == ["a/left.parquet"]
