@@ -82,9 +82,9 @@ class WorkingDirectory:
 
     def empty(self) -> None:
         """Have dlt begin in an empty directory. Raises `ConfigurationError` as `empty_working_directory`."""
+        empty_working_directory(self._name, self.pipelines_dir)
         if self.pipelines_dir != self._own:
             _delete(self._own, self._name)  # a run beside another process may have been killed there
-        empty_working_directory(self._name, self.pipelines_dir)
         self._is_emptied = True
         if self._in_memory and (memory := _folder_in_memory(self.path)):
             self._link, self.pipelines_dir = self.path, memory
