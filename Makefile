@@ -81,7 +81,7 @@ test-lowest: ## the tests, with the lowest versions that pyproject.toml allows; 
 
 test-postgres: install-s3 ## the tests with a real PostgreSQL, which is installed on Debian when run as root
 	@sh tests/postgres/install.sh
-	@$(VENV)/bin/python -m pytest -n auto -m postgres tests/postgres tests/views tests/report $(ARGS)
+	@$(VENV)/bin/python -m pytest -n auto -m postgres tests/postgres tests/views tests/report/test_databases.py $(ARGS)
 
 test-crash: install ## kills at each boundary of the protocol, and kills that cost more than the process
 	@$(VENV)/bin/python -m pytest -n auto tests/crash/test_variants.py tests/crash/test_kill_points.py $(ARGS)
