@@ -104,7 +104,7 @@ test-lakehouse: ## Delta tables, on a disk and in an object store, and Spark tha
 	@sh tests/lakehouse/install.sh
 	@$(MAKE) VENV=.venv-lakehouse CONSTRAINTS="$(CONSTRAINTS)" PYTHON="$(PYTHON)" install
 	@.venv-lakehouse/bin/python -m pip --disable-pip-version-check install -q -r tests/lakehouse/requirements.txt
-	@.venv-lakehouse/bin/python -m pytest tests/lakehouse $(ARGS)
+	@.venv-lakehouse/bin/python -m pytest -n auto --dist loadfile tests/lakehouse $(ARGS)
 
 test-ducklake: ## a DuckLake: catalogs in SQLite and in PostgreSQL, files in a folder and in S3, kills, compaction
 	@sh tests/postgres/install.sh
