@@ -125,7 +125,7 @@ test-receive: install ## 300 kills while it is pushed to, and pushes a second; w
 	@$(VENV)/bin/python -m tests.receiving.harness $(ARGS)
 	@$(VENV)/bin/python -m tests.receiving.load --write
 
-install-browser: install
+install-browser: install-s3
 	@sh tests/report/install.sh
 	@if [ ! -e $(VENV)/.installed-report ]; then \
 		echo "Installing what drives a browser into $(VENV) ..."; \
