@@ -116,7 +116,7 @@ test-mariadb: install ## the tests with a real MariaDB, which is installed on De
 	@sh tests/mariadb/install.sh
 	@$(VENV)/bin/python -m pytest -n auto tests/mariadb $(ARGS)
 
-test-airflow: install ## the DAG, in an Airflow of its own, into DuckDB and a real PostgreSQL
+test-airflow: install-s3 ## the DAG, in an Airflow of its own, into DuckDB and a real PostgreSQL
 	@sh tests/postgres/install.sh
 	@$(VENV)/bin/python -m tests.airflow.environment
 	@$(VENV)/bin/python -m pytest tests/airflow $(ARGS)

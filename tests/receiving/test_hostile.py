@@ -141,7 +141,9 @@ def test_garbage_is_refused(receiver: ReceivingJob) -> None:
                 connection.sendall(garbage)
                 connection.shutdown(socket.SHUT_WR)
                 answer = connection.recv(10_000)
-            except ConnectionError:
+            except TimeoutError:
+                raise
+            except OSError:  # closed, before or after what was sent arrived
                 answer = b""
         assert answer == b"" or answer.startswith(b"HTTP/1.1 4"), (garbage[:100], answer)
         assert receiver.push("replies", a_pushed_reply()).json == OK, garbage[:100]
