@@ -16,7 +16,7 @@ from sms_source.cli import main
 from sms_source.simulator import SimulatorProcess
 from tests.conftest import APP, Job, Rows, a_reply
 from tests.helpers.replies import canonical, everything_people_write
-from tests.helpers.spellings import others, theirs
+from tests.helpers.spellings import assert_forgotten
 
 TO_SQLITE = ("--destination", "sqlalchemy")
 FIELDS = (
@@ -163,15 +163,14 @@ def test_a_person_is_forgotten_however_their_number_is_spelt(
     configured: SimulatorProcess, sqlite: Sqlite, job: Job
 ) -> None:
     """With separators, in full-width digits, with 00 for the plus; what others have is left."""
-    configured.enqueue(APP, [*theirs(), *others()])
-    assert job(*TO_SQLITE)[0] == 0
-    done = forget("+8613712345678", destination="sqlalchemy")
-    assert done.rows["replies"] == done.journal_records == len(theirs())
-    assert sqlite.query("select reply_content from replies order by 1") == [
-        ("other 0",),
-        ("other 1",),
-        ("other 2",),
-    ]
+
+    def load() -> None:
+        assert job(*TO_SQLITE)[0] == 0
+
+    def contents() -> list[str]:
+        return [text for (text,) in sqlite.query("select reply_content from replies order by 1")]
+
+    assert_forgotten(configured, load, contents, "sqlalchemy")
 
 
 def test_the_staging_file_of_an_earlier_journal_is_named(

@@ -26,7 +26,6 @@ from sms_source.journal.archive import Archive, is_bundle
 from sms_source.journal.bundle import Member
 from sms_source.journal.encrypted_storage import EncryptedStorage, check_keys
 from sms_source.journal.encryption import Keys
-from sms_source.journal.file_format import rank_of
 from sms_source.journal.identity import (
     NO_DATABASE,
     Identity,
@@ -183,13 +182,16 @@ class Journal:
         with self._archiving():
             self._commit(list(items), load_id, retention)
 
-    def finish_commits(self, items: Iterable[str]) -> None:
+    def finish_commits(self, items: Iterable[str]) -> bool:
         """Remove what the archive has already: a kill, or a store that failed, ended its removal halfway.
 
         What the archive does not have, such as an answer that came late, stays.
 
         Args:
             items: drains and bundles, as `unloaded` gives them.
+
+        Returns:
+            Whether the archive had anything of them.
 
         Raises:
             JournalLockedError, JournalError: as `commit`.
@@ -199,8 +201,13 @@ class Journal:
             archived = self.archive.pulls_of(item for item in items if not is_bundle(item))
             for drain_id, ranks in archived.items():
                 files = self._reader.files(drain_id)
-                known = {n: names for n, names in files.items() if rank_of(names[0]) <= ranks.get(n, -1)}
+                known = {
+                    n: names
+                    for n, names in files.items()
+                    if file_format.rank_of(names[0]) <= ranks.get(n, -1)
+                }
                 self._remove(drain_id, known)
+            return bool(archived)
 
     @contextmanager
     def _archiving(self) -> Iterator[None]:

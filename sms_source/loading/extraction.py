@@ -112,8 +112,8 @@ class Extraction:
                 records += 1 + len(pull.records)
                 size += len(pull.body)
                 if pull.in_doubt:
-                    other = doubts.setdefault(pull.pull_id, pull)
-                    doubts[pull.pull_id] = max(other, pull, key=lambda doubt: len(doubt.records))
+                    earlier = doubts.get(pull.pull_id, pull)
+                    doubts[pull.pull_id] = max(earlier, pull, key=lambda doubt: len(doubt.records))
                 elif pull.pull_id not in answered:
                     answered.add(pull.pull_id)
                     yield self._without_repeats(pull)

@@ -135,8 +135,8 @@ class Round:
     def _commit_loaded(self) -> None:
         """Archive what an earlier process loaded, but was killed before it archived it."""
         if items := self._unloaded():
-            self._journal.finish_commits(items)
-            items = self._unloaded()
+            if self._journal.finish_commits(items):
+                items = self._unloaded()
             engine = self._engine()
             state = engine.restore()
             if loaded := commits.loaded_items(self._journal, items, state, engine.pipeline):

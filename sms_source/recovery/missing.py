@@ -39,7 +39,7 @@ def missing(
         for one in answers:
             for content, records in one.copies.items():
                 for record in records:
-                    known = _contents(feed, content, record, pseudonym_key)
+                    known = {content, _without_key(feed, content, record)}
                     prefixes[content] |= prefixes_of(app_id, known, pseudonym_key)
         present = warehouse.present(feed, app_id, prefixes)
         by_request: dict[str | None, dict[str, Record]] = defaultdict(dict)
@@ -53,12 +53,11 @@ def missing(
             yield _as_pull(feed, app_id, region, request_id, added)
 
 
-def _contents(feed: Feed, content: Content, record: Record, pseudonym_key: str | None) -> set[Content]:
-    """Return a record's contents: without the key, and with it."""
-    keys = (None, pseudonym_key)
+def _without_key(feed: Feed, content: Content, record: Record) -> Content:
+    """Return the content that a record had before there was a key."""
     if fits(content):
-        return {content_of(feed, record.value, key) for key in keys}
-    return {content_of_misfit(_text(feed, record), key) for key in keys}
+        return content_of(feed, record.value, None)
+    return content_of_misfit(_text(feed, record), None)
 
 
 def _text(feed: Feed, record: Record) -> str:

@@ -1,8 +1,11 @@
 """One person's number in the spellings that a record may have."""
 
+from collections.abc import Callable
 from typing import Any
 
-from tests.conftest import a_reply
+from sms_source import forget
+from sms_source.simulator import SimulatorProcess
+from tests.conftest import APP, a_reply
 
 PERSON = "+8613712345678"
 
@@ -29,7 +32,28 @@ _SPELLINGS = [
 ]
 
 
-def theirs() -> list[dict[str, Any]]:
+def assert_forgotten(
+    simulator: SimulatorProcess,
+    load: Callable[[], Any],
+    contents: Callable[[], list[str]],
+    destination: str = "duckdb",
+) -> None:
+    """Assert that a person is forgotten however their number is spelt, and that what others have is left.
+
+    Args:
+        simulator: with empty queues.
+        load: drains them into the destination.
+        contents: returns what people wrote, of the table of replies, in the order of what they wrote.
+        destination: as `forget` takes it.
+    """
+    simulator.enqueue(APP, [*_theirs(), *_others()])
+    load()
+    done = forget(PERSON, destination)
+    assert contents() == ["other 0", "other 1", "other 2"]
+    assert done.rows["replies"] == done.journal_records == len(_SPELLINGS)
+
+
+def _theirs() -> list[dict[str, Any]]:
     """Return a reply of the person in each spelling."""
     return [
         a_reply(f"theirs {n}", PhoneNumber=number, CountryCode=country, SubscriberNumber=national)
@@ -37,7 +61,7 @@ def theirs() -> list[dict[str, Any]]:
     ]
 
 
-def others() -> list[dict[str, Any]]:
+def _others() -> list[dict[str, Any]]:
     """Return replies of others, spelt likewise."""
     return [
         a_reply("other 0", PhoneNumber="+86 137 1234 5679", SubscriberNumber=None),

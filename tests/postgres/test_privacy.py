@@ -6,7 +6,7 @@ import time
 import sms_source
 from sms_source.simulator import SimulatorProcess
 from tests.conftest import APP, a_reply
-from tests.helpers.spellings import others, theirs
+from tests.helpers.spellings import assert_forgotten
 from tests.postgres.conftest import PostgresWarehouse
 
 SECRET = "a secret of some length"
@@ -45,11 +45,7 @@ def test_a_person_is_forgotten_however_their_number_is_spelt(
     configured: SimulatorProcess, postgres: PostgresWarehouse
 ) -> None:
     """With separators, in full-width digits, with 00 for the plus; what others have is left."""
-    configured.enqueue(APP, [*theirs(), *others()])
-    sms_source.load("postgres")
-    done = sms_source.forget(NUMBER, "postgres")
-    assert done.rows["replies"] == done.journal_records == len(theirs())
-    assert postgres.contents() == ["other 0", "other 1", "other 2"]
+    assert_forgotten(configured, lambda: sms_source.load("postgres"), postgres.contents, "postgres")
 
 
 def test_the_staging_tables_of_an_earlier_journal_hold_the_person_no_more(

@@ -16,7 +16,7 @@ from sms_source.journal.journal import Journal
 from sms_source.loading.loader import resolve_options
 from sms_source.simulator import SimulatorProcess
 from tests.conftest import APP, Warehouse, a_reply
-from tests.helpers.spellings import others, theirs
+from tests.helpers.spellings import assert_forgotten
 from tests.privacy.keys import KEY
 from tests.privacy.scan import found
 
@@ -88,11 +88,7 @@ def test_a_person_is_gone_however_their_number_is_spelt(
     configured: SimulatorProcess, warehouse: Warehouse
 ) -> None:
     """The tables and the journal agree on whose a record is."""
-    configured.enqueue(APP, [*theirs(), *others()])
-    sms_source.load()
-    done = sms_source.forget(NUMBER)
-    assert warehouse.contents() == ["other 0", "other 1", "other 2"]
-    assert (done.rows["replies"], done.journal_records) == (len(theirs()), len(theirs()))
+    assert_forgotten(configured, sms_source.load, warehouse.contents)
     sms_source.load(replay=True)
     assert warehouse.contents() == ["other 0", "other 1", "other 2"]
 
