@@ -23,7 +23,11 @@ class DuckDbMemory:
     Args:
         target: the destination, whose credentials are changed.
         pipeline_name, dataset_name: of dlt.
+
+    credentials: resolved, of a DuckDB file; None for any other destination, and a connection of the user's.
     """
+
+    credentials: Any | None = None
 
     def __init__(self, target: AnyDestination, pipeline_name: str, dataset_name: str) -> None:
         self._megabytes = MEGABYTES
@@ -35,7 +39,7 @@ class DuckDbMemory:
             return
         settings = {"threads": THREADS, **(credentials.global_config or {})}
         credentials.global_config = settings
-        target.config_params["credentials"] = credentials
+        target.config_params["credentials"] = self.credentials = credentials
         if "memory_limit" not in settings:
             self._settings = settings
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from datetime import datetime
 from typing import Any
@@ -25,7 +25,9 @@ from sms_source.loading.extraction import Extraction
 from sms_source.loading.keeping import forget_credentials
 from sms_source.loading.lakehouse import configured_format
 from sms_source.loading.obstacles import refuse_what_is_in_the_way
+from sms_source.loading.open_database import OpenDatabase
 from sms_source.loading.resources import resources_of
+from sms_source.loading.tables import Tables
 from sms_source.loading.target import kind_of
 from sms_source.loading.working_directory import SCHEMA, WorkingDirectory
 from sms_source.views import create_views
@@ -83,6 +85,7 @@ class Engine:
         self.destination = for_pipeline(
             self.pipeline, self._source(None), allow_duplicates_in=allow_duplicates_in
         )
+        self.database = OpenDatabase(self._memory.credentials)
 
     def load(self, extraction: Extraction) -> str | None:
         """Extract, normalize and load one package; return its id, None when there was nothing to load.
@@ -95,12 +98,14 @@ class Engine:
         try:
             info = self._run(source)
         except BaseException:
+            self.database.close()
             self._directory.forget_failure()
             raise
         self._directory.forget_rows()
         return info.loads_ids[-1] if info.loads_ids else None
 
     def _run(self, source: DltSource) -> LoadInfo:
+        self.database.open()
         with self._memory, alone(self.pipeline, self._directory.journal_id):
             try:
                 info = self.pipeline.run(source)
@@ -115,6 +120,7 @@ class Engine:
             has_more_memory = _is_for(error, _OUT_OF_MEMORY) and self._memory.double()
             if not (has_more_memory or _is_for(error, _RACES)):
                 break
+            self.database.close()  # after some errors DuckDB refuses all that is asked of an open file
             try:
                 return self.pipeline.load()
             except PipelineStepFailed as another:
@@ -145,6 +151,7 @@ class Engine:
 
     def delete_old(self, before: datetime) -> None:
         """Delete the rows that came before a moment; the ledger stays."""
+        self.database.close()  # and with it goes the limit to its memory: this may need more than a package
         self._know_tables()
         with self.pipeline.destination_client() as client:
             if isinstance(client, SqlJobClientBase):
@@ -191,14 +198,22 @@ class Engine:
             self.restore()
 
     def _source(self, extraction: Extraction | None) -> DltSource:
-        tables = extraction.tables if extraction else lambda: iter(())
-        source: DltSource = dlt.source(lambda: resources_of(tables), name=SCHEMA, section=SCHEMA)()
+        source: DltSource = dlt.source(
+            lambda: resources_of(lambda: self._tables(extraction)), name=SCHEMA, section=SCHEMA
+        )()
         if kind_of(self._target) == "filesystem":
             table_format = configured_format()
             for name, resource in source.resources.items():
                 if name != "drain":
                     resource.apply_hints(table_format=table_format)
         return source
+
+    def _tables(self, extraction: Extraction | None) -> Iterator[Tables]:
+        """Yield a package's rows, with the database closed: they are waited for."""
+        if extraction:
+            self.database.close()
+            yield from extraction.tables()
+            self.database.open()
 
 
 def _is_for(error: PipelineStepFailed, names: Collection[str]) -> bool:

@@ -21,6 +21,8 @@ from sms_source.journal.journal import Journal
 from sms_source.journal.storage import SET_ASIDE
 from sms_source.privacy.people import People
 
+_MARKER = json.dumps(MARKER)
+
 logger = logging.getLogger(__name__)
 
 
@@ -86,6 +88,11 @@ class Eraser:
             "body_crc32": zlib.crc32(new_body),
             "erased": envelope.get("erased", 0) + self.erased.total() - count,
         }
+        if ids := envelope.get("record_ids"):  # of what was looked up; an id is a digest of its record
+            texts = begun_records(FEEDS[feed_name], new_body).whole
+            envelope["record_ids"] = [
+                "" if text == _MARKER else record_id for record_id, text in zip(ids, texts, strict=False)
+            ]
         return json.dumps(envelope).encode() + b"\n" + new_body
 
     def _file(self, path: str, content: bytes) -> bytes | None:
@@ -143,7 +150,7 @@ class Eraser:
         for text in found:
             owner = self._people.owner_of(parse_record(text), text)
             self.erased.update([owner] if owner else [])
-            texts.append(json.dumps(MARKER) if owner else text)
+            texts.append(_MARKER if owner else text)
         return texts
 
     def _unless_named(self, content: bytes, otherwise: bytes | None) -> bytes | None:

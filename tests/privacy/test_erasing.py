@@ -225,3 +225,18 @@ def test_the_envelope_holds_after_an_erasure() -> None:
     assert told["answered_at"] == json.loads(content.partition(b"\n")[0])["answered_at"]
     assert json.loads(body)["Response"]["PullSmsReplyStatusSet"] == [MARKER]
     assert encode(decode(PULL, erased)) == erased
+
+
+def test_the_id_of_a_looked_up_record_goes_with_it() -> None:
+    """It is a digest of the record: whoever guesses what somebody wrote could tell by it that they did."""
+    found = [a_reply("1", PhoneNumber=number) for number in (OTHERS[0], NUMBER, OTHERS[1])]
+    body = body_of([json.dumps(record) for record in found])
+    pull = replace(PULL.answered(parse_answer(REPLIES, body), body), channel="lookup")
+    content = encode(replace(pull, record_ids=["lookup/a", "lookup/b", "lookup/c"]))
+    erased, _ = erase(content)
+    assert b"lookup/b" not in erased
+    left = decode(replace(PULL, channel="lookup"), erased)
+    assert to_tables([left], [REPLIES], {}).records["replies"]["reply_id"].to_pylist() == [
+        "lookup/a",
+        "lookup/c",
+    ]
