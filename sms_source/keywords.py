@@ -31,13 +31,19 @@ def keyword(text: str) -> str | None:
 def keywords(texts: pa.Array | pa.ChunkedArray) -> pa.Array:
     """Return the `keyword` of each text, null for null.
 
-    Most texts of a column are gone through by Arrow, at a tenth of the cost.
+    People answer with few words, so each text is gone through once; most of them by Arrow, at a tenth of the
+    cost.
 
     Args:
         texts: strings, or null.
     """
     if isinstance(texts, pa.ChunkedArray):
         texts = texts.combine_chunks()
+    different = texts.dictionary_encode()
+    return _keywords(different.dictionary).take(different.indices)
+
+
+def _keywords(texts: pa.Array) -> pa.Array:
     head = pc.utf8_slice_codeunits(texts, 0, _HEAD)
     kept = _letters_and_digits(head)
     length = pc.utf8_length(kept)

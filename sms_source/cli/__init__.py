@@ -26,6 +26,7 @@ def job(arguments: list[str] | None = None) -> int:
 def console(command: Callable[[], int] = main) -> None:
     """Be the whole process of a command."""
     gc.freeze()
+    gc.set_threshold(*startup.GC_THRESHOLDS)
     gc.enable()
     status = command()
     gc.freeze()  # the process ends: nothing is worth collecting
