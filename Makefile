@@ -55,7 +55,7 @@ wheel: install ## the wheel, in dist/
 test: install ## the tests, on all cores; ARGS="-k journal -x" goes to pytest
 	@$(VENV)/bin/python -m pytest -n auto $(ARGS)
 
-test-long: install ## those of these tests that take longer: kills, quotas, many random examples
+test-long: install ## those of these tests that take longer: several loads or processes, many random examples
 	@$(VENV)/bin/python -m pytest -n auto -m "long and not postgres" $(ARGS)
 
 coverage: install ## both, with the coverage of the whole package, also of its processes; twice the time
@@ -70,14 +70,14 @@ test-wheel: wheel ## the tests against the built wheel: the package is not besid
 	rm -rf "$$folder/tests/crash"; \
 	python=$$(pwd)/$(VENV)/bin/python; cd "$$folder"; \
 	PYTHONPATH="$$folder/site" "$$python" -c 'import sms_source, os; assert sms_source.__file__.startswith(os.getcwd()), sms_source.__file__'; \
-	PYTHONPATH="$$folder/site" "$$python" -m pytest -n auto -q tests/test_load_replies.py tests/test_source.py $(ARGS)
+	PYTHONPATH="$$folder/site" "$$python" -m pytest -n auto -q -m "not postgres" tests/test_load_replies.py tests/test_source.py $(ARGS)
 
 test-lowest: ## the tests, with the lowest versions that pyproject.toml allows; Python 3.10 to 3.13
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 14))' || { \
 		echo "make: the lowest versions have wheels for Python 3.10 to 3.13: make test-lowest PYTHON=python3.13" >&2; \
 		exit 1; }
 	@PIP_ONLY_BINARY=:all: $(MAKE) VENV=.venv-lowest CONSTRAINTS=constraints-lowest.txt \
-		PYTHON="$(PYTHON)" ARGS="$(ARGS)" test
+		PYTHON="$(PYTHON)" ARGS="$(ARGS)" test test-long
 
 test-postgres: install-s3 ## the tests with a real PostgreSQL, which is installed on Debian when run as root
 	@sh tests/postgres/install.sh

@@ -52,6 +52,7 @@ def kept(journal: Journal) -> list[bytes]:
     return [path.read_bytes() for path in (Path(journal.url) / "unreadable").rglob("*") if path.is_file()]
 
 
+@pytest.mark.long
 def test_whichever_bit_is_flipped_nothing_is_lost_silently() -> None:
     """Each of some thousand: a pull is read as it was or is in doubt, or else the damaged bundle is kept."""
     whole = as_bundle(MEMBERS)

@@ -24,6 +24,7 @@ def packages(warehouse: Warehouse) -> Rows:
     return warehouse.query("select load_id from sms._dlt_loads order by 1")
 
 
+@pytest.mark.long
 def test_views_that_are_wanted_now_are_made(
     configured: SimulatorProcess, warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch, job: Job
 ) -> None:
@@ -38,6 +39,7 @@ def test_views_that_are_wanted_now_are_made(
     assert main(["report"]) == 0
 
 
+@pytest.mark.long
 def test_views_follow_their_options(configured: SimulatorProcess, warehouse: Warehouse) -> None:
     """A word of one's own opts people out from the next round on, and the hours are of the new time zone."""
     configured.enqueue(APP, [a_reply("basta")])
@@ -49,6 +51,7 @@ def test_views_follow_their_options(configured: SimulatorProcess, warehouse: War
     assert len(packages(warehouse)) == 1
 
 
+@pytest.mark.long
 def test_a_feed_that_is_drained_now_has_its_table_and_views(
     configured: SimulatorProcess, warehouse: Warehouse
 ) -> None:
@@ -64,6 +67,7 @@ def test_a_feed_that_is_drained_now_has_its_table_and_views(
     assert len(packages(warehouse)) == 2
 
 
+@pytest.mark.long
 def test_what_was_made_for_an_option_is_made_once(configured: SimulatorProcess, warehouse: Warehouse) -> None:
     """The quiet round after it leaves the database alone."""
     configured.enqueue(APP, [a_reply("a")])
@@ -76,6 +80,7 @@ def test_what_was_made_for_an_option_is_made_once(configured: SimulatorProcess, 
     assert warehouse.database.stat().st_mtime_ns == left
 
 
+@pytest.mark.long
 def test_a_quiet_round_does_without_what_is_slow_to_import(configured: SimulatorProcess) -> None:
     """Whether an option has changed is told without Arrow, the views' code or a database."""
     sms_source.load()

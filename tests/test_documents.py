@@ -8,6 +8,7 @@ import pytest
 from tests.documents import DOCS, TABLES, with_tables
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", TABLES)
 def test_the_tables_are_those_that_the_code_makes(name: str) -> None:
     """A table that was true once misleads; `python -m tests.documents` makes it anew."""

@@ -217,6 +217,7 @@ def fail_from(
     monkeypatch.setattr(os, function, failing)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("workers", "function", "number", "counts"),
     [
@@ -266,6 +267,7 @@ def test_an_answer_that_can_not_be_written_is_loaded_from_memory(
         assert warehouse.query(in_doubt) == [(0,)]
 
 
+@pytest.mark.long
 def test_an_answer_that_was_never_written_nor_loaded_is_in_doubt(
     configured: SimulatorProcess, warehouse: Warehouse, job: Job, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -285,6 +287,7 @@ def test_an_answer_that_was_never_written_nor_loaded_is_in_doubt(
     assert warehouse.query("select at_risk from sms.pulls where outcome = 'in_doubt'") == [(100,)]
 
 
+@pytest.mark.long
 def test_a_doubt_that_can_not_be_written_is_loaded_from_memory(
     configured: SimulatorProcess, warehouse: Warehouse, job: Job, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -303,6 +306,7 @@ def test_a_doubt_that_can_not_be_written_is_loaded_from_memory(
     ]
 
 
+@pytest.mark.long
 def test_no_room_for_an_answer_stops_pulling_before_a_reply_is_at_risk(
     configured: SimulatorProcess, warehouse: Warehouse, job: Job, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -343,6 +347,7 @@ def mounting(script: str) -> "subprocess.CompletedProcess[str]":
     )
 
 
+@pytest.mark.long
 def test_a_full_disk_stops_pulling_before_a_reply_is_at_risk(
     configured: SimulatorProcess, warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -368,6 +373,7 @@ def test_a_full_disk_stops_pulling_before_a_reply_is_at_risk(
     assert [text[:4] for text in warehouse.contents()] == [f"{n:04d}" for n in range(1_000)]
 
 
+@pytest.mark.long
 def test_a_journal_that_can_not_be_written_stops_the_run_before_it_pulls(
     configured: SimulatorProcess, warehouse: Warehouse
 ) -> None:

@@ -259,6 +259,7 @@ def marks(records: list[bytes]) -> Iterator[tuple[int, bytes, re.Match[bytes]]]:
             yield number, record, mark
 
 
+@pytest.mark.long
 @FUZZ
 @given(records=records_with_good_ones())
 def test_a_bad_record_costs_none_of_the_good_ones_beside_it(way: Way, records: list[bytes]) -> None:
@@ -273,6 +274,7 @@ def test_a_bad_record_costs_none_of_the_good_ones_beside_it(way: Way, records: l
         text.encode()
 
 
+@pytest.mark.long
 @FUZZ
 @given(body=a_broken_body())
 def test_a_broken_answer_loses_no_record_silently(way: Way, body: bytes) -> None:
@@ -308,6 +310,7 @@ def test_whatever_an_answer_is_it_is_read_or_in_doubt(way: Way, body: bytes) -> 
     way.walk(body)
 
 
+@pytest.mark.long
 @FUZZ
 @given(records=records_with_good_ones(), place=st.floats(0, 1))
 def test_each_beginning_of_an_answer_gives_the_first_of_its_records(
@@ -367,6 +370,7 @@ def test_a_huge_record_costs_none_of_the_good_ones_beside_it(way: Way, bad: byte
     assert {"MARK0000", "MARK0001"} <= set(end.loaded.values())
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "rest",
     [
@@ -384,6 +388,7 @@ def test_a_huge_answer_that_breaks_off_is_in_doubt(way: Way, rest: bytes) -> Non
 # ---------------------------------------------------------------------------------- through HTTP, into DuckDB
 
 
+@pytest.mark.long
 @settings(FUZZ, max_examples=FUZZ.max_examples // 25)
 @given(answers=st.lists(records_with_good_ones() | a_broken_body(), min_size=6, max_size=12))
 def test_hostile_answers_end_in_the_warehouse(

@@ -47,6 +47,7 @@ def damaged(
     return configured
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("new", [[], ["d"]])
 def test_what_the_warehouse_lost_is_loaded_again_and_told(
     damaged: SimulatorProcess, warehouse: Warehouse, job: Job, new: list[str]
@@ -66,6 +67,7 @@ def test_what_the_warehouse_lost_is_loaded_again_and_told(
     assert "loads that again" not in job("--check")[1]
 
 
+@pytest.mark.long
 def test_the_summary_counts_what_is_new(damaged: SimulatorProcess, warehouse: Warehouse) -> None:
     """As whoever watches reads it."""
     summary = sms_source.load()
@@ -74,6 +76,7 @@ def test_the_summary_counts_what_is_new(damaged: SimulatorProcess, warehouse: Wa
     assert (summary.missing_packages, len(warehouse.contents())) == (3 - before, 3)
 
 
+@pytest.mark.long
 def test_rows_keep_the_load_id_that_they_first_came_with(
     configured: SimulatorProcess, warehouse: Warehouse, job: Job
 ) -> None:
@@ -91,6 +94,7 @@ def test_rows_keep_the_load_id_that_they_first_came_with(
     assert warehouse.query(rows) == before
 
 
+@pytest.mark.long
 def test_a_process_that_follows_heals_too(configured: SimulatorProcess, warehouse: Warehouse) -> None:
     """The file is deleted between two rounds of one process."""
     with Loader(resolve_options({})) as loader:
@@ -116,6 +120,7 @@ def test_a_database_that_somebody_else_writes_into_costs_nothing(
     assert warehouse.contents() == ["a"]
 
 
+@pytest.mark.long
 def test_what_the_archive_does_not_reach_stays_lost(
     configured: SimulatorProcess, warehouse: Warehouse, job: Job, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -102,6 +102,7 @@ def test_a_journal_of_another_format_is_refused(
     assert f"is of format {version!r}" in err
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("damage", [b"", b"{", b"[]", b'{"format": 1}', b"\xff"])
 def test_a_damaged_file_costs_nothing(
     configured: SimulatorProcess, warehouse: Warehouse, job: Job, damage: bytes

@@ -52,6 +52,7 @@ def test_a_run_with_nothing_new_says_so(configured: SimulatorProcess, job: Job) 
     assert out.startswith("No new replies (1 request")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("arguments", [[], ["--demo"]], ids=["job", "demo"])
 def test_a_good_run_writes_nothing_to_the_standard_error(
     configured: SimulatorProcess, arguments: list[str]
@@ -77,6 +78,7 @@ def test_the_ledger_s_doubts_and_the_rejected_are_warnings(
     assert "Client.TruncatedBody" in caplog.text
 
 
+@pytest.mark.long
 def test_a_long_queue_is_drained_in_one_run(
     configured: SimulatorProcess, warehouse: Warehouse, job: Job, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -188,6 +190,7 @@ def test_a_locked_journal_is_named(configured: SimulatorProcess, warehouse: Ware
     assert configured.stats().pulls == 0
 
 
+@pytest.mark.long
 def test_a_database_that_another_process_holds_is_named_and_nothing_is_lost(
     configured: SimulatorProcess, warehouse: Warehouse, job: Job
 ) -> None:
@@ -205,6 +208,7 @@ def test_a_database_that_another_process_holds_is_named_and_nothing_is_lost(
     assert warehouse.contents() == ["a", "b"]
 
 
+@pytest.mark.long
 def test_a_table_that_can_not_take_the_rows_loses_nothing(
     configured: SimulatorProcess, warehouse: Warehouse, job: Job
 ) -> None:
@@ -225,6 +229,7 @@ def test_a_table_that_can_not_take_the_rows_loses_nothing(
     assert warehouse.contents() == ["a", "b"]
 
 
+@pytest.mark.long
 def test_a_replay_whose_insert_fails_takes_no_row_away(
     configured: SimulatorProcess, warehouse: Warehouse, job: Job
 ) -> None:
@@ -246,6 +251,7 @@ def test_a_replay_whose_insert_fails_takes_no_row_away(
         assert warehouse.contents() == ["a", "b"]
 
 
+@pytest.mark.long
 def test_a_journal_that_is_moved_goes_on(
     configured: SimulatorProcess, warehouse: Warehouse, job: Job, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -269,6 +275,7 @@ def test_a_journal_of_another_dataset_is_refused(configured: SimulatorProcess, j
     assert "journal_url" in err
 
 
+@pytest.mark.long
 def test_the_database_is_in_the_current_directory_wherever_the_job_ran_before(
     configured: SimulatorProcess, warehouse: Warehouse, job: Job, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -300,6 +307,7 @@ def test_check_proves_everything_and_takes_nothing(
     assert configured.stats().handed_out == 0
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("statement", "wiped"),
     [("delete from sms.replies", False), ("drop table sms.replies", False), ("drop table sms.replies", True)],
@@ -346,6 +354,7 @@ def test_an_unknown_destination_ends_with_2(configured: SimulatorProcess, job: J
     assert configured.stats().pulls == 0
 
 
+@pytest.mark.long
 def test_no_secret_is_written_anywhere(
     configured: SimulatorProcess, warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -383,6 +392,7 @@ def test_verbose_shows_the_traceback(configured: SimulatorProcess, job: Job) -> 
     assert "Traceback" in job("--verbose")[2]
 
 
+@pytest.mark.long
 def test_the_demo_runs_without_any_configuration(warehouse: Warehouse, job: Job) -> None:
     """The first five minutes; and a second demo still works."""
     counts: list[int] = []

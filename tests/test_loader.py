@@ -64,6 +64,7 @@ def test_two_loads_in_a_process_do_not_meet(configured: SimulatorProcess, own_fo
         assert contents(own_folders / f"{app_id}.duckdb") == [content + app_id for content in "abc"]
 
 
+@pytest.mark.long
 def test_two_journals_into_one_dataset_of_one_pipeline_s_name(
     configured: SimulatorProcess, own_folders: Path
 ) -> None:
@@ -78,6 +79,7 @@ def test_two_journals_into_one_dataset_of_one_pipeline_s_name(
     assert contents(own_folders / "sms_replies.duckdb") == expected
 
 
+@pytest.mark.long
 def test_another_active_pipeline_confuses_nothing_and_stays_active(
     configured: SimulatorProcess, warehouse: Warehouse, own_folders: Path
 ) -> None:
@@ -96,6 +98,7 @@ def test_another_active_pipeline_confuses_nothing_and_stays_active(
         assert connection.execute("select count(*) from o.things").fetchall() == [(3,)]
 
 
+@pytest.mark.long
 def test_another_source_beside_it_in_the_dataset(configured: SimulatorProcess, warehouse: Warehouse) -> None:
     """Another pipeline loads another source into the same dataset, in turns."""
     other = dlt.pipeline(
@@ -179,6 +182,7 @@ def test_a_stop_ends_pulling_and_what_was_pulled_is_loaded(
     assert warehouse.contents() == ["a"]
 
 
+@pytest.mark.long
 def test_a_load_that_fails_says_where_what_was_pulled_is(
     configured: SimulatorProcess, warehouse: Warehouse
 ) -> None:
@@ -196,6 +200,7 @@ def test_a_load_that_fails_says_where_what_was_pulled_is(
     assert warehouse.contents() == ["a"]
 
 
+@pytest.mark.long
 def test_a_round_after_one_that_failed_begins_anew(
     configured: SimulatorProcess, warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -211,6 +216,7 @@ def test_a_round_after_one_that_failed_begins_anew(
     assert warehouse.contents() == ["a", "b"]
 
 
+@pytest.mark.long
 def test_a_trickle_is_loaded_while_it_goes_on(
     configured: SimulatorProcess, warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -222,6 +228,7 @@ def test_a_trickle_is_loaded_while_it_goes_on(
     assert warehouse.query("select count(*), count(distinct _dlt_load_id) from sms.replies") == [(8, 4)]
 
 
+@pytest.mark.long
 def test_a_request_id_that_comes_twice_costs_no_row(
     configured: SimulatorProcess, warehouse: Warehouse
 ) -> None:
@@ -237,6 +244,7 @@ def test_a_request_id_that_comes_twice_costs_no_row(
     assert warehouse.contents() == expected
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "statement",
     [
@@ -261,6 +269,7 @@ def test_a_replay_doubles_nothing_whatever_became_of_a_column(
     assert warehouse.contents() == [str(number) for number in range(5)]
 
 
+@pytest.mark.long
 def test_a_replay_says_what_was_new(configured: SimulatorProcess, warehouse: Warehouse) -> None:
     """Rows that were there are counted as loaded, not as new."""
     configured.enqueue(APP, [a_reply(content) for content in "abc"])

@@ -61,6 +61,7 @@ def model() -> Iterator[None]:
     logging.disable(level)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", HISTORIES)
 def test_every_crash_of_a_small_history_is_made_whole(name: str, kind: str) -> None:
@@ -111,6 +112,7 @@ STEPS = st.one_of(
 )
 
 
+@pytest.mark.long
 @settings(deadline=None, max_examples=2_500 if IS_THOROUGH else 25, suppress_health_check=list(HealthCheck))
 @given(
     history=st.lists(STEPS, min_size=2, max_size=12),
@@ -142,6 +144,7 @@ RECORDED: list[Step] = [
 ]
 
 
+@pytest.mark.long
 def test_a_folder_is_what_the_model_takes_it_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """After each system call of `LocalStorage`: a kill, and power cuts that lose what was not flushed."""
     folder, disk, draw = tmp_path / "recorded", RecordedDisk(), random.Random(1)

@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 import duckdb
+import pytest
 
 from sms_source.journal.identity import Owner
 from sms_source.loading.summary import Summary
@@ -25,6 +26,7 @@ def test_its_summary_has_the_fields_of_the_page() -> None:
     assert set(json.loads(shown)) == {"time", "event", *summary.as_dict()}
 
 
+@pytest.mark.long
 def test_its_queries_run_and_the_state_that_they_leave_suffices(
     configured: SimulatorProcess, warehouse: Warehouse, job: Job, tmp_path: Path
 ) -> None:

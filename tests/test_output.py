@@ -32,6 +32,7 @@ def run_job(*arguments: str) -> tuple[int, Objects, Objects]:
     return process.returncode, objects(out), objects(err)
 
 
+@pytest.mark.long
 def test_the_last_line_is_the_summary_and_each_event_is_an_object(
     configured: SimulatorProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -52,6 +53,7 @@ def test_the_last_line_is_the_summary_and_each_event_is_an_object(
     assert a_reply()["PhoneNumber"] not in str(logged)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("code", "variables", "arguments", "status", "message"),
     [
@@ -80,6 +82,7 @@ def test_an_error_is_one_event_with_its_code_and_the_exit_status(
     assert message in event["message"]
 
 
+@pytest.mark.long
 def test_a_traceback_stays_within_its_event(configured: SimulatorProcess) -> None:
     """Only with --verbose, and as one line."""
     configured.fail_next("api_error", code="AuthFailure")
@@ -95,6 +98,7 @@ def test_check_prints_an_object_for_each_part(configured: SimulatorProcess) -> N
     assert [line.get("check") for line in printed] == parts
 
 
+@pytest.mark.long
 def test_following_prints_what_was_done_and_ends_with_the_rest(
     configured: SimulatorProcess, warehouse: Warehouse
 ) -> None:

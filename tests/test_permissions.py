@@ -41,6 +41,7 @@ def open_to_others(paths: Iterator[Path]) -> list[str]:
     return [f"{path} {stat.filemode(path.stat().st_mode)}" for path in paths if path.stat().st_mode & 0o077]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("umask", [0o000, 0o022])
 @pytest.mark.parametrize("command", COMMANDS)
 def test_no_file_of_a_run_is_open_to_others(
@@ -54,6 +55,7 @@ def test_no_file_of_a_run_is_open_to_others(
     assert open_to_others(iter(made)) == []
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("command", COMMANDS)
 def test_no_file_of_a_run_that_fails_is_open_to_others(
     configured: SimulatorProcess, parents: set[Path], own_folders: Path, command: str
@@ -79,6 +81,7 @@ def test_the_mask_is_the_caller_s_again_afterwards(configured: SimulatorProcess)
         os.umask(before)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("command", COMMANDS)
 def test_no_credential_is_in_dlt_s_trace(
     configured: SimulatorProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str

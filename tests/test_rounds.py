@@ -27,6 +27,7 @@ def loader(**options: Any) -> Loader:
     return Loader(resolve_options({"create_views": False, **options}))
 
 
+@pytest.mark.long
 def test_a_drain_that_is_being_written_is_left_to_another_round(folder: str, warehouse: Warehouse) -> None:
     """What is pushed goes on into it; what is loaded of it now would be archived, and the rest be missed."""
     with Journal(folder) as journal:
@@ -83,6 +84,7 @@ def test_what_is_loaded_is_not_loaded_again_when_its_removal_ended_halfway(
         assert len(read_all(journal)) == 3
 
 
+@pytest.mark.long
 def test_a_round_that_has_gone_on_long_enough_leaves_the_rest_to_the_next(
     configured: SimulatorProcess, warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -108,6 +110,7 @@ def test_the_newest_reply_stays_the_newest_when_older_ones_come(
             assert job.round().newest_ever == "2023-11-14T22:13:20+00:00"
 
 
+@pytest.mark.long
 def test_a_copy_of_an_archive_notes_nothing_in_the_job_s_journal(
     folder: str, configured: SimulatorProcess
 ) -> None:

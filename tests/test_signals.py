@@ -25,6 +25,7 @@ def no_nohup() -> Iterator[None]:
     signal.signal(signal.SIGHUP, previous)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_stops_pulling_and_loads_what_there_is(
     configured: SimulatorProcess, warehouse: Warehouse, number: signal.Signals
@@ -43,6 +44,7 @@ def test_a_signal_stops_pulling_and_loads_what_there_is(
     assert warehouse.query("select count(*) from sms.pulls where outcome <> 'answered'") == [(0,)]
 
 
+@pytest.mark.long
 def test_a_second_signal_stops_at_once_and_loses_nothing_journaled(
     configured: SimulatorProcess, warehouse: Warehouse, job: Job, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -71,6 +73,7 @@ def test_a_second_signal_stops_at_once_and_loses_nothing_journaled(
     assert "in doubt" in out
 
 
+@pytest.mark.long
 def test_follow_keeps_draining_until_it_is_stopped(
     configured: SimulatorProcess, warehouse: Warehouse
 ) -> None:
@@ -85,6 +88,7 @@ def test_follow_keeps_draining_until_it_is_stopped(
     assert warehouse.contents() == ["0", "1"]
 
 
+@pytest.mark.long
 def test_a_round_with_an_empty_queue_leaves_the_destination_alone_and_one_that_fails_ends_the_job(
     configured: SimulatorProcess, warehouse: Warehouse, job: Job
 ) -> None:

@@ -85,6 +85,7 @@ def test_a_run_with_nothing_new_makes_no_load_package(
     assert warehouse.pipeline().run(sms_source()).loads_ids == []
 
 
+@pytest.mark.long
 def test_the_cursor_moves_forward_and_drops_nothing(
     configured: SimulatorProcess, warehouse: Warehouse
 ) -> None:
@@ -167,6 +168,7 @@ def test_an_extraction_that_raises_half_way_loses_nothing(
     assert warehouse.contents() == [f"{n:04d}" for n in range(450)]
 
 
+@pytest.mark.long
 def test_a_reader_that_stops_early_leaves_the_drain_to_the_next_run(
     configured: SimulatorProcess, warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -186,6 +188,7 @@ def test_a_reader_that_stops_early_leaves_the_drain_to_the_next_run(
     assert warehouse.contents() == [f"{n:04d}" for n in range(250)]
 
 
+@pytest.mark.long
 def test_a_load_that_fails_is_loaded_by_the_next_run(
     configured: SimulatorProcess, warehouse: Warehouse
 ) -> None:
@@ -207,6 +210,7 @@ def test_a_load_that_fails_is_loaded_by_the_next_run(
     assert warehouse.contents() == ["a", "b"]
 
 
+@pytest.mark.long
 def test_a_wiped_working_directory_doubles_and_loses_nothing(
     configured: SimulatorProcess, warehouse: Warehouse, tmp_path: Path
 ) -> None:
@@ -223,6 +227,7 @@ def test_a_wiped_working_directory_doubles_and_loses_nothing(
     assert warehouse.contents() == ["a", "b", "c"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("step", ["extract", "normalize"])
 @pytest.mark.parametrize("ran_before", [True, False])
 def test_pending_packages_that_are_emptied_are_loaded_from_the_journal(
@@ -241,6 +246,7 @@ def test_pending_packages_that_are_emptied_are_loaded_from_the_journal(
     assert warehouse.contents() == ["a"]
 
 
+@pytest.mark.long
 def test_a_drain_is_archived_by_the_run_after_its_load(
     configured: SimulatorProcess, warehouse: Warehouse
 ) -> None:
@@ -256,6 +262,7 @@ def test_a_drain_is_archived_by_the_run_after_its_load(
     assert list(journal.glob("archive/*")) == []
 
 
+@pytest.mark.long
 def test_a_replay_loads_the_archive_into_another_warehouse(
     configured: SimulatorProcess, warehouse: Warehouse, tmp_path: Path
 ) -> None:
@@ -278,6 +285,7 @@ def test_a_replay_loads_the_archive_into_another_warehouse(
     assert warehouse.contents() == ["a", "b"]
 
 
+@pytest.mark.long
 def test_a_replay_of_nothing_makes_the_tables_too(configured: SimulatorProcess, warehouse: Warehouse) -> None:
     """All three exist after the first load, whatever it was."""
     warehouse.run(replay=True)
@@ -287,6 +295,7 @@ def test_a_replay_of_nothing_makes_the_tables_too(configured: SimulatorProcess, 
     assert warehouse.contents() == ["a"]
 
 
+@pytest.mark.long
 def test_two_sources_made_before_either_runs_do_not_meet(
     configured: SimulatorProcess, own_folders: Path
 ) -> None:
@@ -398,6 +407,7 @@ def test_what_was_not_executed_is_pulled_again(configured: SimulatorProcess, war
     assert warehouse.query("select count(*) from sms.pulls") == [(1,)]
 
 
+@pytest.mark.long
 def test_the_queue_is_drained_package_by_package(
     configured: SimulatorProcess,
     warehouse: Warehouse,

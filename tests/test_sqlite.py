@@ -62,6 +62,7 @@ def statements() -> Iterator[dict[sa.Connection, list[str]]]:
     sa.event.remove(sa.Engine, "commit", commit)
 
 
+@pytest.mark.long
 def test_every_field_of_every_reply_lands_once(
     configured: SimulatorProcess, sqlite: Sqlite, job: Job
 ) -> None:
@@ -115,6 +116,7 @@ def test_a_merge_is_one_transaction_that_compares_each_row_once(
         assert not [step for *_, step in plan if "CORRELATED" in step], plan
 
 
+@pytest.mark.long
 def test_a_new_field_and_a_dropped_table_are_made_by_the_next_load(
     configured: SimulatorProcess, sqlite: Sqlite, job: Job
 ) -> None:

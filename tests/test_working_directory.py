@@ -68,6 +68,7 @@ TORN: dict[str, Callable[[Path], None]] = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("damage", TORN)
 def test_a_torn_directory_stops_no_run(
     configured: SimulatorProcess, warehouse: Warehouse, directory: Path, damage: str
@@ -98,6 +99,7 @@ def test_a_directory_of_another_source_is_refused_and_kept(
     assert configured.stats().handed_out == 0
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("command", "shown"), [("info", "sms_source"), ("trace", "load")])
 def test_dlt_s_own_commands_work_after_a_run(
     configured: SimulatorProcess, job: Job, command: str, shown: str
@@ -113,6 +115,7 @@ def test_dlt_s_own_commands_work_after_a_run(
     assert shown in done.stdout
 
 
+@pytest.mark.long
 def test_no_copy_of_a_row_stays_behind(
     configured: SimulatorProcess, warehouse: Warehouse, job: Job, directory: Path
 ) -> None:
@@ -203,6 +206,7 @@ def test_the_recovery_is_for_this_source_alone() -> None:
         sms_source.empty_working_directory("mine")
 
 
+@pytest.mark.long
 def test_of_the_packages_that_were_loaded_the_last_few_stay(
     configured: SimulatorProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:

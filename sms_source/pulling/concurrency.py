@@ -11,8 +11,8 @@ RECENT_PULLS = 32
 """Pulls whose median counts: while dlt computes, a few take long, and wait for the interpreter alone."""
 
 
-HEADROOM = 1.5
-"""Times the pulls in flight that the rate needs: some take longer than the usual one."""
+HEADROOM = 2.0
+"""Times the pulls in flight that the rate needs: while dlt computes, most take longer than the usual one."""
 
 
 class Concurrency:

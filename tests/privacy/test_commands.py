@@ -152,6 +152,7 @@ def test_reencrypt_is_a_command(
     assert not found(journal, [NUMBER])
 
 
+@pytest.mark.long
 def test_a_list_may_begin_with_a_byte_order_mark(loaded: Warehouse, monkeypatch: pytest.MonkeyPatch) -> None:
     """As spreadsheets write it, on the standard input as in a file."""
     monkeypatch.setenv(f"{OPTION}PSEUDONYM_KEY", SECRET)

@@ -37,6 +37,7 @@ def test_a_file_can_be_read_without_this_program(configured: SimulatorProcess, o
     assert TEXT.encode() in member.content
 
 
+@pytest.mark.long
 def test_a_copy_of_the_database_has_no_free_blocks(
     configured: SimulatorProcess, warehouse: Warehouse
 ) -> None:

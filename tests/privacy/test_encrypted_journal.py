@@ -49,6 +49,7 @@ def test_a_load_leaves_nothing_in_clear(
     assert found(journal.parents[1], [TEXT, NUMBER, NUMBER[3:]]) == {"project/sms_replies.duckdb"}
 
 
+@pytest.mark.long
 def test_a_replay_reads_what_is_encrypted(configured: SimulatorProcess, warehouse: Warehouse) -> None:
     """The archive is of use to whoever has the key."""
     enqueue(configured, "1", "2")
@@ -58,6 +59,7 @@ def test_a_replay_reads_what_is_encrypted(configured: SimulatorProcess, warehous
     assert warehouse.contents() == ["1", "2"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("key", [None, OTHER_KEY])
 def test_without_the_right_key_nothing_is_pulled_and_nothing_is_lost(
     configured: SimulatorProcess, warehouse: Warehouse, key: str | None
@@ -92,6 +94,7 @@ def test_a_wrong_key_is_refused_for_an_intent_that_a_kill_filled(
     assert not (journal / "unreadable").exists()
 
 
+@pytest.mark.long
 def test_a_journal_may_become_encrypted_and_go_back(
     configured: SimulatorProcess, warehouse: Warehouse, journal: Path
 ) -> None:
@@ -114,6 +117,7 @@ def test_a_journal_may_become_encrypted_and_go_back(
     assert warehouse.contents() == ["1", "2", "3", "4"]
 
 
+@pytest.mark.long
 def test_reencrypt_ends_an_old_key(configured: SimulatorProcess, warehouse: Warehouse, journal: Path) -> None:
     """After it, the first key alone opens everything, what was in clear among it."""
     enqueue(configured, TEXT)
@@ -140,6 +144,7 @@ def test_notes_beside_the_drains_are_written_anew_too(journal: Path) -> None:
         assert opened.storage.read("recovery.json") == b"{}"
 
 
+@pytest.mark.long
 def test_a_key_that_no_file_needs_any_more_is_not_asked_for(
     configured: SimulatorProcess, warehouse: Warehouse
 ) -> None:
@@ -162,6 +167,7 @@ def test_a_journal_whose_note_is_lost_still_knows_its_keys(
         sms_source.load()
 
 
+@pytest.mark.long
 def test_one_damaged_file_stops_nothing(
     configured: SimulatorProcess, warehouse: Warehouse, journal: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

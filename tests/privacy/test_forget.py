@@ -84,6 +84,7 @@ def test_a_person_is_gone_from_tables_and_journal(loaded: Warehouse) -> None:
     assert loaded.query("select count(*), sum(records)::int from sms.pulls") == [(2, 8)]
 
 
+@pytest.mark.long
 def test_a_person_is_gone_however_their_number_is_spelt(
     configured: SimulatorProcess, warehouse: Warehouse
 ) -> None:
@@ -93,6 +94,7 @@ def test_a_person_is_gone_however_their_number_is_spelt(
     assert warehouse.contents() == ["other 0", "other 1", "other 2"]
 
 
+@pytest.mark.long
 def test_the_warehouse_says_what_was_erased_and_not_of_whom(loaded: Warehouse) -> None:
     """Without a key there is no digest."""
     sms_source.forget([NUMBER, "+15551234567"])
@@ -104,6 +106,7 @@ def test_the_warehouse_says_what_was_erased_and_not_of_whom(loaded: Warehouse) -
     assert rows == [(None, 3, receipts, 1, 4, True), (None, 0, receipts, 0, 0, True)]
 
 
+@pytest.mark.long
 def test_dlts_staging_tables_hold_the_person_no_more(loaded: Warehouse) -> None:
     """A merge leaves its last rows in them."""
     sms_source.forget(NUMBER)
@@ -117,6 +120,7 @@ def test_dlts_staging_tables_hold_the_person_no_more(loaded: Warehouse) -> None:
         ) == [(0,)]
 
 
+@pytest.mark.long
 def test_the_staging_tables_of_an_earlier_journal_hold_the_person_no_more(
     configured: SimulatorProcess, loaded: Warehouse
 ) -> None:
@@ -138,6 +142,7 @@ def test_the_staging_tables_of_an_earlier_journal_hold_the_person_no_more(
         assert OTHER in str(loaded.query(f"select phone_number from {schema}.replies"))
 
 
+@pytest.mark.long
 def test_with_a_key_pseudonyms_are_forgotten_too(configured: SimulatorProcess, warehouse: Warehouse) -> None:
     """Rows from before the key was set, rows from after, and the records that do not fit."""
     enqueue(configured, "in clear")
@@ -179,6 +184,7 @@ def test_what_waits_in_the_journal_is_forgotten_before_it_is_loaded(
     assert [number for _, number, _ in warehouse.query(ROWS)] == [OTHER]
 
 
+@pytest.mark.long
 def test_a_later_reply_is_a_new_one(configured: SimulatorProcess, loaded: Warehouse) -> None:
     """Nobody is blocked."""
     sms_source.forget(NUMBER)
@@ -187,6 +193,7 @@ def test_a_later_reply_is_a_new_one(configured: SimulatorProcess, loaded: Wareho
     assert [text for _, number, text in loaded.query(ROWS) if number == NUMBER] == ["hello again"]
 
 
+@pytest.mark.long
 def test_it_says_what_it_cannot_reach(loaded: Warehouse) -> None:
     """Backups, exports, other journals, Tencent Cloud, the database's free blocks."""
     text = "\n".join(sms_source.forget(NUMBER).lines())
@@ -195,6 +202,7 @@ def test_it_says_what_it_cannot_reach(loaded: Warehouse) -> None:
         assert place in text
 
 
+@pytest.mark.long
 def test_a_second_time_finds_nothing(loaded: Warehouse) -> None:
     """It may be run as often as one likes."""
     sms_source.forget(NUMBER)
@@ -202,6 +210,7 @@ def test_a_second_time_finds_nothing(loaded: Warehouse) -> None:
     assert (again.rows, again.journal_records) == ({"rejected_records": 0, "replies": 0}, 0)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("arguments", [("0",), ("1",), ("99", "after")])
 def test_killed_anywhere_it_ends_when_it_is_run_again(loaded: Warehouse, arguments: tuple[str, ...]) -> None:
     """Before the first file, between two, and between the journal and the tables."""
@@ -237,6 +246,7 @@ def test_a_kill_at_any_moment_leaves_a_whole_journal(configured: SimulatorProces
     assert loaded.query(ROWS) == others
 
 
+@pytest.mark.long
 def test_without_a_number_or_with_a_wrong_one_nothing_is_erased(loaded: Warehouse) -> None:
     """A list with a mistake in it is read before the first row goes."""
     before = loaded.query(ROWS)
@@ -246,6 +256,7 @@ def test_without_a_number_or_with_a_wrong_one_nothing_is_erased(loaded: Warehous
     assert loaded.query(ROWS) == before
 
 
+@pytest.mark.long
 def test_a_dataset_that_a_replay_filled_is_reached_by_its_name(loaded: Warehouse) -> None:
     """It is not the journal's own, and its rows go all the same."""
     sms_source.load(replay=True, dataset_name="again")
@@ -254,6 +265,7 @@ def test_a_dataset_that_a_replay_filled_is_reached_by_its_name(loaded: Warehouse
     assert (NUMBER,) in loaded.query("select distinct phone_number from sms.replies")
 
 
+@pytest.mark.long
 def test_old_rows_leave_the_tables_at_the_end_of_a_load(
     configured: SimulatorProcess, warehouse: Warehouse
 ) -> None:
@@ -299,6 +311,7 @@ def test_retention_that_cannot_be_is_refused() -> None:
         )
 
 
+@pytest.mark.long
 def test_loads_go_on_after_an_erasure(configured: SimulatorProcess, loaded: Warehouse) -> None:
     """With nothing new in the queues, and then with a reply: the table of erasures is not in their way."""
     sms_source.forget(NUMBER)
@@ -308,6 +321,7 @@ def test_loads_go_on_after_an_erasure(configured: SimulatorProcess, loaded: Ware
     assert "4" in loaded.contents()
 
 
+@pytest.mark.long
 def test_a_record_that_looks_like_a_marker_is_rejected(
     configured: SimulatorProcess, warehouse: Warehouse
 ) -> None:

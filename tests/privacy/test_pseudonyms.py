@@ -147,6 +147,7 @@ def test_an_unknown_field_with_the_name_of_another_tables_column_hides_no_number
     ]
 
 
+@pytest.mark.long
 def test_no_table_holds_a_number(configured: SimulatorProcess, warehouse: Warehouse, tmp_path: Path) -> None:
     """In columns, texts, unknown fields and rejected records; with an encrypted journal on no disk at all."""
     person = {"PhoneNumber": NUMBER, "SubscriberNumber": NATIONAL}
@@ -182,6 +183,7 @@ def test_no_table_holds_a_number(configured: SimulatorProcess, warehouse: Wareho
     assert found(tmp_path, [NATIONAL, "13800138000"]) == set()
 
 
+@pytest.mark.long
 def test_a_replay_turns_numbers_that_are_there_into_pseudonyms(
     configured: SimulatorProcess, warehouse: Warehouse
 ) -> None:
@@ -213,6 +215,7 @@ def test_a_short_key_is_refused_and_not_shown(configured: SimulatorProcess) -> N
     assert "7secret" not in str(caught.value)
 
 
+@pytest.mark.long
 def test_views_and_the_page_work_on_pseudonyms(
     configured: SimulatorProcess, warehouse: Warehouse, tmp_path: Path
 ) -> None:

@@ -133,6 +133,7 @@ def test_half_sent_bodies_leave_nothing(loading: ReceivingJob, own_folders: Path
     assert not [f for f in own_folders.rglob("*.callback") if b"half of it" in f.read_bytes()]
 
 
+@pytest.mark.long
 def test_garbage_is_refused(receiver: ReceivingJob) -> None:
     """With an error, or by closing the connection; never by an end of the server."""
     for garbage in GARBAGE:

@@ -80,6 +80,7 @@ def test_what_is_pushed_is_loaded(receiver: ReceivingJob, warehouse: Warehouse) 
     assert warehouse.query("select count(*) from sms.pulls") == [(0,)]
 
 
+@pytest.mark.long
 def test_an_answer_goes_out_when_the_journal_has_the_body(
     configured: SimulatorProcess, own_folders: Path, warehouse: Warehouse, job: Job
 ) -> None:
@@ -96,6 +97,7 @@ def test_an_answer_goes_out_when_the_journal_has_the_body(
     assert warehouse.contents() == ["kept"]
 
 
+@pytest.mark.long
 def test_what_is_pushed_again_is_one_row(receiver: ReceivingJob, warehouse: Warehouse) -> None:
     """In the same package, in a later one, and when it does not fit."""
     for _ in range(2):
@@ -115,6 +117,7 @@ def test_what_is_pushed_again_is_one_row(receiver: ReceivingJob, warehouse: Ware
     ]
 
 
+@pytest.mark.long
 def test_a_bad_entry_is_kept_apart(receiver: ReceivingJob, warehouse: Warehouse) -> None:
     """It refuses none beside it, and is verbatim where it can be looked at."""
     good = json.dumps(a_pushed_receipt())
@@ -134,6 +137,7 @@ def test_a_bad_entry_is_kept_apart(receiver: ReceivingJob, warehouse: Warehouse)
     }
 
 
+@pytest.mark.long
 def test_each_refusal_has_its_status(receiver: ReceivingJob) -> None:
     """So that Tencent Cloud pushes again, and a person sees what is wrong."""
     reply = a_pushed_reply()
@@ -159,6 +163,7 @@ def test_each_refusal_has_its_status(receiver: ReceivingJob) -> None:
     assert receiver.terminate() == 0
 
 
+@pytest.mark.long
 def test_neither_token_nor_number_is_in_a_log_line(
     configured: SimulatorProcess, own_folders: Path, tmp_path: Path
 ) -> None:
@@ -180,6 +185,7 @@ def test_neither_token_nor_number_is_in_a_log_line(
     ]
 
 
+@pytest.mark.long
 def test_a_journal_that_refuses_is_told_and_heals(
     receiver: ReceivingJob, own_folders: Path, warehouse: Warehouse
 ) -> None:
@@ -200,6 +206,7 @@ def test_a_journal_that_refuses_is_told_and_heals(
     assert warehouse.contents() == ["again", "before"]
 
 
+@pytest.mark.long
 def test_a_warehouse_that_is_away_keeps_nothing_from_being_received(
     receiver: ReceivingJob, own_folders: Path, warehouse: Warehouse
 ) -> None:
@@ -218,6 +225,7 @@ def test_a_warehouse_that_is_away_keeps_nothing_from_being_received(
     assert warehouse.contents() == ["before", "meanwhile"]
 
 
+@pytest.mark.long
 def test_a_signal_ends_it_when_all_is_loaded(configured: SimulatorProcess, warehouse: Warehouse) -> None:
     """What has been answered is in the warehouse; a request that is not whole costs some seconds."""
     with ReceivingJob("--follow", "3600") as receiver:
@@ -232,6 +240,7 @@ def test_a_signal_ends_it_when_all_is_loaded(configured: SimulatorProcess, wareh
     assert warehouse.contents() == [f"{number:02}" for number in range(20)]
 
 
+@pytest.mark.long
 def test_it_can_receive_alone(
     configured: SimulatorProcess, warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch, job: Job
 ) -> None:
@@ -283,6 +292,7 @@ def test_wrong_usage_is_told(
     assert configured.stats().pulls == 0
 
 
+@pytest.mark.long
 def test_a_token_may_have_whatever_a_path_holds_as_it_is(
     configured: SimulatorProcess, warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -312,6 +322,7 @@ def test_networks_are_checked(configured: SimulatorProcess) -> None:
         sms_source.load(callback_allow=["10.0.0.1/8"])
 
 
+@pytest.mark.long
 def test_only_what_is_allowed_may_push(
     configured: SimulatorProcess, warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -369,6 +380,7 @@ def test_each_record_is_there_once_whatever_gets_it(
     assert sum(by_channel.values()) == 61 * (1 + (delivery == "both"))
 
 
+@pytest.mark.long
 def test_the_status_is_served_without_callbacks_too(
     configured: SimulatorProcess, warehouse: Warehouse
 ) -> None:

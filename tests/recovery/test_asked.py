@@ -116,6 +116,7 @@ def test_a_refused_rate_is_halved_and_rises_again() -> None:
     assert requests_in(60) > 900
 
 
+@pytest.mark.long
 def test_pseudonyms_are_recovered_once_and_leave_no_number(
     configured: SimulatorProcess, lose: Lose, query: Query, monkeypatch: pytest.MonkeyPatch
 ) -> None:

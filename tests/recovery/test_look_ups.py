@@ -83,6 +83,7 @@ def test_a_hundred_replies_of_one_second_stay_in_doubt(
     assert any(moment in line and "stays in doubt" in line for line in summary.lines())
 
 
+@pytest.mark.long
 def test_what_shows_late_comes_back_with_the_next_recovery(
     configured: SimulatorProcess, lose: Lose, query: Query
 ) -> None:
@@ -97,6 +98,7 @@ def test_what_shows_late_comes_back_with_the_next_recovery(
     assert recovered(query) == texts_of(replies)
 
 
+@pytest.mark.long
 def test_a_window_of_sends_finds_the_replies_to_them(
     configured: SimulatorProcess, lose: Lose, query: Query
 ) -> None:
@@ -108,6 +110,7 @@ def test_a_window_of_sends_finds_the_replies_to_them(
     assert recovered(query) == texts_of(replies)
 
 
+@pytest.mark.long
 def test_look_ups_that_consume_stop_the_recovery_and_keep_what_came(
     configured: SimulatorProcess, lose: Lose, query: Query
 ) -> None:
@@ -121,6 +124,7 @@ def test_look_ups_that_consume_stop_the_recovery_and_keep_what_came(
     assert recovered(query) == {"lost 0": 1}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("skew", "reached"), [(0, 30), (-240, 30), (240, 330)])
 def test_a_look_up_reaches_back_seven_days(
     configured: SimulatorProcess, lose: Lose, query: Query, skew: int, reached: int
@@ -136,6 +140,7 @@ def test_a_look_up_reaches_back_seven_days(
     assert configured.stats().look_ups == 6 + (skew > 0)
 
 
+@pytest.mark.long
 def test_each_application_is_asked(
     configured: SimulatorProcess, lose: Lose, query: Query, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -170,6 +175,7 @@ def test_a_look_up_that_fails_is_repeated(
     assert summary.look_ups == 3 + 1 + 2
 
 
+@pytest.mark.long
 def test_a_number_that_the_api_refuses_stops_nobody(
     configured: SimulatorProcess, lose: Lose, query: Query
 ) -> None:
@@ -183,6 +189,7 @@ def test_a_number_that_the_api_refuses_stops_nobody(
     assert (summary.refused_numbers, recovered(query)) == (1, {"lost": 1})
 
 
+@pytest.mark.long
 def test_an_api_that_goes_away_ends_it_and_the_next_one_goes_on(
     configured: SimulatorProcess, lose: Lose, query: Query, monkeypatch: pytest.MonkeyPatch
 ) -> None:

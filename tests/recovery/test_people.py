@@ -25,6 +25,7 @@ def recovered_in_clear(configured: SimulatorProcess, lose: Lose) -> None:
     sms_source.recover(numbers=[number_of(1)]).raise_for_failure()
 
 
+@pytest.mark.long
 def test_nobody_can_try_numbers_on_an_id_without_the_key(query: Query) -> None:
     """All else of a record is in the table; a replay with the key makes another id of a plain digest."""
     ((_, *content),) = set(
@@ -42,6 +43,7 @@ def test_nobody_can_try_numbers_on_an_id_without_the_key(query: Query) -> None:
     assert query("select count(*) from keyed.replies") == [(3,)]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("way", ["replayed with it", "given pseudonyms where they are"])
 def test_a_recovery_with_a_key_knows_what_was_recovered_before_it(query: Query, way: str) -> None:
     """Both ways of the documentation to turn pseudonyms on: nothing is added again, then or later."""
@@ -63,6 +65,7 @@ def test_a_recovery_with_a_key_knows_what_was_recovered_before_it(query: Query, 
     assert query("select phone_number, count(*) from sms.replies group by 1") == [(person, 3)]
 
 
+@pytest.mark.long
 def test_what_is_recovered_with_a_key_is_known_by_it(lose: Lose, query: Query) -> None:
     """Its id is not that of its content in clear, either; a second recovery, or a replay, adds nothing."""
     sms_source.load(replay=True, pseudonym_key=SECRET)

@@ -118,6 +118,7 @@ def test_another_program_may_use_the_quota_too(
     assert lost_texts(query) == {f"lost {person}": 1 for person in range(60)}
 
 
+@pytest.mark.long
 def test_numbers_come_from_standard_input(configured: SimulatorProcess, lose: Lose, query: Query) -> None:
     """As from `duckdb -csv -c "select phone_number …" | tencent-sms recover --numbers -`."""
     lose([reply_of(1, "lost")])
@@ -175,6 +176,7 @@ def test_a_moment_that_is_out_of_reach_is_refused(
     assert message in capfd.readouterr().err
 
 
+@pytest.mark.long
 def test_since_bounds_what_is_asked_for(lose: Lose, query: Query) -> None:
     """What is older stays where it is."""
     lose([reply_of(1, "old", ago=7200), reply_of(1, "new", ago=600)])

@@ -16,6 +16,7 @@ def unlimited(configured: SimulatorProcess) -> None:
     configured.configure(look_up_rate_limit=0)
 
 
+@pytest.mark.long
 def test_what_a_pull_in_doubt_lost_comes_back(lose: Lose, query: Query) -> None:
     """Each lost reply is a row, in the channel `lookup`, and the ledger shows how many came back."""
     lose([reply_of(person, f"lost {person}") for person in range(5)])
@@ -31,6 +32,7 @@ def test_what_a_pull_in_doubt_lost_comes_back(lose: Lose, query: Query) -> None:
     assert query("select at_risk, recovered from sms.pulls_in_doubt") == [(100, 5)]
 
 
+@pytest.mark.long
 def test_a_second_recovery_changes_nothing(lose: Lose, query: Query) -> None:
     """It asks again, as a record may show late, and adds nothing twice."""
     lose([reply_of(person) for person in range(5)])
@@ -57,6 +59,7 @@ def test_what_is_there_does_not_come_twice(configured: SimulatorProcess, lose: L
     assert rows == [("lost", "lookup"), ("pulled", "queue"), ("waits", "queue")]
 
 
+@pytest.mark.long
 def test_equal_replies_are_counted(configured: SimulatorProcess, lose: Lose, query: Query) -> None:
     """Of three equal replies of one second, one was pulled: two come back, and each view counts three."""
     reply = reply_of(1)
@@ -71,6 +74,7 @@ def test_equal_replies_are_counted(configured: SimulatorProcess, lose: Lose, que
     assert query("select count(*) from sms.unique_replies") == [(3,)]
 
 
+@pytest.mark.long
 def test_what_comes_later_all_the_same_is_one_reply(
     configured: SimulatorProcess, lose: Lose, query: Query
 ) -> None:
@@ -91,6 +95,7 @@ def test_what_comes_later_all_the_same_is_one_reply(
     ]
 
 
+@pytest.mark.long
 def test_receipts_come_back(
     configured: SimulatorProcess, lose: Lose, query: Query, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -110,6 +115,7 @@ def test_receipts_come_back(
     assert query("select recovered from sms.pulls_in_doubt") == [(2,)]
 
 
+@pytest.mark.long
 def test_a_replay_has_what_was_recovered(lose: Lose, query: Query) -> None:
     """It is in the journal like everything else, under the same ids."""
     lose([reply_of(person) for person in range(5)])
@@ -125,6 +131,7 @@ def test_a_replay_has_what_was_recovered(lose: Lose, query: Query) -> None:
     assert query("select count(*) from again.pulls") == query("select count(*) from sms.pulls") == [(1,)]
 
 
+@pytest.mark.long
 def test_by_default_the_people_of_the_tables_are_asked_about(
     configured: SimulatorProcess, lose: Lose, query: Query
 ) -> None:
@@ -137,6 +144,7 @@ def test_by_default_the_people_of_the_tables_are_asked_about(
     assert (summary.to_ask, summary.recovered["replies"]) == (1, 1)
 
 
+@pytest.mark.long
 def test_what_the_retention_deleted_stays_deleted(
     configured: SimulatorProcess, lose: Lose, query: Query
 ) -> None:
@@ -152,6 +160,7 @@ def test_what_the_retention_deleted_stays_deleted(
     assert query("select reply_content from sms.replies order by 1") == [("lost",), ("lost, too",)]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("key", [None, "a key of this test, and long"])
 def test_what_fits_no_table_comes_back_too(
     configured: SimulatorProcess, lose: Lose, query: Query, key: str | None

@@ -92,6 +92,7 @@ def test_the_archive_gives_a_torn_answer_back_as_it_was_loaded(tmp_path: Path) -
         assert after.load_id == "1.5"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("records", [0, 2])
 def test_whole_records_of_a_torn_answer_are_rows_and_stay_so_in_a_replay(
     configured: SimulatorProcess, own_folders: Path, records: int

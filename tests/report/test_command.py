@@ -112,6 +112,7 @@ def test_a_terminal_is_warned_of_and_a_file_is_not(reported: Report) -> None:
     assert b"people's full phone numbers" in shown.stderr
 
 
+@pytest.mark.long
 def test_a_reader_that_has_enough_is_no_error(reported: Report) -> None:
     """`... --csv opt_outs | head -1` ends quietly."""
     source = reported("story")

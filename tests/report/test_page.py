@@ -98,6 +98,7 @@ def test_a_page_that_cannot_be_written_leaves_what_was_there(reported: Report, o
     assert not list(own_folders.glob(".*draft"))
 
 
+@pytest.mark.long
 def test_numbers_are_masked_unless_asked_for(reported: Report) -> None:
     """Whoever decides needs no numbers; whoever acts can have them."""
     american: dict[str, Any] = {"phone_number": "+12025550123", "country_code": "1"}
@@ -111,6 +112,7 @@ def test_numbers_are_masked_unless_asked_for(reported: Report) -> None:
     assert "full numbers" in full
 
 
+@pytest.mark.long
 def test_hostile_text_stays_text(reported: Report) -> None:
     """Anybody can send a text to the number: it is read by whoever decides, in a browser."""
     plain, markup = Markup(reported("story").page()), Markup(reported("hostile").page())
@@ -190,6 +192,7 @@ def test_receipts_alone_without_a_row_say_so(reported: Report) -> None:
     assert "<svg" not in page
 
 
+@pytest.mark.long
 def test_a_view_that_is_missing_is_named(reported: Report) -> None:
     """A view that could not be made costs its section, and the reader knows."""
     source = reported("story")

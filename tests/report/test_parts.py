@@ -17,6 +17,7 @@ from tests.report.conftest import Report
 LONG_AGO = data.NOW - timedelta(days=400)
 
 
+@pytest.mark.long
 def test_the_page_is_the_same_in_one_part_and_in_many(
     reported: Report, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -90,6 +91,7 @@ def test_possible_opt_outs_of_the_period_are_those_of_the_view(reported: Report,
     assert [(row["reply_id"],) for row in found.rows] == expected[: len(found.rows)]
 
 
+@pytest.mark.long
 def test_a_query_that_needs_more_memory_gets_it(reported: Report, monkeypatch: pytest.MonkeyPatch) -> None:
     """The limit is there to be polite; a page or a list that is not made is worth nothing."""
     source = reported("story")

@@ -68,6 +68,7 @@ def test_a_view_is_made_where_its_tables_are(
         warehouse.view(name)
 
 
+@pytest.mark.long
 def test_a_view_that_is_right_is_not_made_again(databases: Databases) -> None:
     """A load of a hundred replies should not pay for views that did not change."""
     warehouse = databases.warehouse()
@@ -77,6 +78,7 @@ def test_a_view_that_is_right_is_not_made_again(databases: Databases) -> None:
     assert views(warehouse, databases) == made
 
 
+@pytest.mark.long
 def test_an_option_makes_anew_what_depends_on_it(databases: Databases) -> None:
     """The view that has the words, and those that read it, directly or by another; no other."""
     warehouse = databases.warehouse()
@@ -206,6 +208,7 @@ def test_words_of_one_s_own_opt_people_out(databases: Databases) -> None:
     assert len(set(words)) == len(words)
 
 
+@pytest.mark.long
 def test_words_of_one_s_own_change_nothing_of_the_list(databases: Databases) -> None:
     """Tencent still blocks its T, a reply counts once, and each row of the list stays as it was."""
     warehouse = databases.warehouse()

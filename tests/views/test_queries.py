@@ -85,6 +85,7 @@ ROWS: dict[str, Rows] = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("query", ROWS)
 def test_a_query_of_the_page_gives_what_it_promises(answers: dict[str, Rows], query: str) -> None:
     """On either database, of a small week whose answers are known."""
