@@ -20,6 +20,9 @@ GUARD_SECONDS = 0.02
 RAISED_AFTER_SECONDS = 2.0
 """After a refusal, and after each step back to the full rate, until the next step of a request a second."""
 
+RECENT_PERMITS = 16
+"""Of which the quickest tells how far ahead permits are given."""
+
 SPREAD = 0.8
 """Of a second, over which its requests are spread: of a burst, a machine that dies would lose more."""
 
@@ -32,7 +35,8 @@ class RateLimiter:
     """Lets at most `per_second` requests go in any second; shared by the threads of a process.
 
     A permit counts from when it is used, not from when it was given: in between, an intent is written through
-    to the disk, which takes now a millisecond, now a hundred.
+    to the disk, which takes now a millisecond, now a hundred. So permits are given ahead, by as much as the
+    quickest of the last ones took, and whoever comes too early with one waits.
 
     Args:
         per_second: requests a second.
@@ -50,7 +54,8 @@ class RateLimiter:
         self._maximum = self._per_second = per_second
         self._raise_at = 0.0
         self._sent: deque[float] = deque(maxlen=per_second)
-        self._unused = 0
+        self._unused: deque[float] = deque()
+        self._preparations: deque[float] = deque([0.0], maxlen=RECENT_PERMITS)
         self._next = clock()
         self._clock = clock
         self._sleep = sleep
@@ -66,9 +71,10 @@ class RateLimiter:
                     if self._per_second < self._maximum and now >= self._raise_at:
                         self._per_second += 1
                         self._raise_at = now + RAISED_AFTER_SECONDS
-                    pause = max(self._next - now, self._pause(now))
+                    ahead = min(self._preparations)
+                    pause = max(self._next - now, self._pause(now + ahead, len(self._unused)))
                     if pause <= 0:
-                        self._unused += 1
+                        self._unused.append(now)
                         self._next = now + SPREAD / self._per_second
                         return True
                 self._sleep(min(pause, 0.2))
@@ -82,10 +88,19 @@ class RateLimiter:
                 self._sent = deque(self._sent, maxlen=per_second)
 
     def use(self) -> None:
-        """Note that the request goes out now, or never will."""
+        """Wait until a request may go out, and note that it goes out now, or never will."""
         with self._lock:
-            self._unused -= 1
-            self._sent.append(self._clock())
+            # Which of the permits it is does not matter: those of a time take about as long as each other.
+            self._preparations.append(self._clock() - self._unused[0])
+        while True:
+            with self._lock:
+                now = self._clock()
+                pause = self._pause(now, 0)
+                if pause <= 0:
+                    self._unused.popleft()
+                    self._sent.append(now)
+                    return
+            self._sleep(pause)
 
     def slow_down(self) -> None:
         """Note that the API refused a request for its rate: go at half of it for now."""
@@ -97,15 +112,15 @@ class RateLimiter:
                 self._per_second = max(1, self._per_second // 2)
                 self._raise_at = now + RAISED_AFTER_SECONDS
 
-    def _pause(self, now: float) -> float:
-        """Return the seconds until fewer requests than the rate are within a second."""
+    def _pause(self, moment: float, unused: int) -> float:
+        """Return the seconds until one more than those sent, and so many unused, is no more than the rate."""
         # How many of the requests sent must be more than a second ago, the oldest first.
-        surplus = len(self._sent) + self._unused + 1 - self._per_second
+        surplus = len(self._sent) + unused + 1 - self._per_second
         if surplus <= 0:
             return 0.0
         if surplus > len(self._sent):
             return 0.005  # all that may go are about to
-        return self._sent[surplus - 1] + 1 + GUARD_SECONDS - now
+        return self._sent[surplus - 1] + 1 + GUARD_SECONDS - moment
 
 
 def rate_of(secret_id: str, action: str, per_second: int) -> RateLimiter:
