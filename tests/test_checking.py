@@ -43,6 +43,7 @@ def test_a_dataset_whose_normalized_name_is_another(
     assert_both_refuse(configured, job, ["--dataset", dataset], f"The dataset {dataset!r} would be named")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("statement", "message"),
     [

@@ -161,6 +161,7 @@ def test_what_can_be_no_key_is_refused_without_repeating_it(value: str) -> None:
     assert value not in message
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("file", "text", "line", "reason"),
     [

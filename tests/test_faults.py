@@ -127,6 +127,7 @@ def test_every_kind_of_fault_is_in_the_mixture() -> None:
     assert tried == set(FaultKind)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("fault", "message", "doubts"),
     [

@@ -350,6 +350,7 @@ def test_an_answer_with_an_error_and_replies_is_no_refusal() -> None:
 BIG = 10_000_000
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "bad",
     [

@@ -120,6 +120,7 @@ WORKS: dict[str, tuple[Change, dict[str, Any]]] = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("idiom", WORKS)
 def test_it_works(app_id: str, warehouse: Warehouse, idiom: str) -> None:
     """All rows land once, in one run."""
@@ -137,6 +138,7 @@ LIMITED: dict[str, Change] = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("limit", LIMITED)
 def test_a_limit_on_the_drain_leaves_the_rest_to_the_next_run(
     app_id: str, warehouse: Warehouse, limit: str
@@ -225,6 +227,7 @@ def test_it_is_refused_before_the_first_pull(
     assert server.stats().queued[f"{app_id}/ap-guangzhou"] == 251
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("refresh", ["drop_sources", "drop_resources", "drop_data"])
 def test_refresh_is_refused_once_there_is_something_to_drop(
     app_id: str, server: SimulatorProcess, warehouse: Warehouse, refresh: Any
@@ -255,6 +258,7 @@ MAPS: dict[str, Callable[[pa.Table], Any]] = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("returned", MAPS)
 def test_a_map_that_leaves_rows_out_fails_the_run_and_loses_nothing(
     app_id: str, warehouse: Warehouse, returned: str

@@ -30,7 +30,7 @@ class Clock:
         self.now = max(self.now, end)
 
     def after(self, seconds: float, do: Callable[[], None]) -> None:
-        """Does something later, and what was to be done before first."""
+        """Do something later, and what was to be done before first."""
         self._due.append((self.now + seconds, do))
 
 

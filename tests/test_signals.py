@@ -108,6 +108,7 @@ def test_a_round_with_an_empty_queue_leaves_the_destination_alone_and_one_that_f
     assert warehouse.contents() == ["a"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "numbers",
     [(signal.SIGTERM, signal.SIGTERM), (signal.SIGINT, signal.SIGTERM), (signal.SIGHUP, signal.SIGINT)],

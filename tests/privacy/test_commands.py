@@ -44,6 +44,7 @@ def loaded(configured: SimulatorProcess, warehouse: Warehouse) -> Warehouse:
     return warehouse
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("how", ["argument", "lines", "csv"])
 def test_forget_takes_numbers_from_anywhere(
     loaded: Warehouse,

@@ -96,6 +96,7 @@ run(parser.parse_args(sys.argv[2:]), dlt.pipeline("reader", destination=destinat
 """
 
 
+@pytest.mark.long
 def test_a_terminal_is_warned_of_and_a_file_is_not(reported: Report) -> None:
     """Numbers on a screen stay in its history; in a pipe nothing but CSV may be."""
     source = reported("hostile")

@@ -350,6 +350,7 @@ def test_a_load_in_the_way_is_told(reported: Report) -> None:
     assert "No replies yet" in source.page()
 
 
+@pytest.mark.long
 def test_a_page_leaves_the_warehouse_alone(reported: Report) -> None:
     """A report only reads: not a byte of the database changes, and no thread is left behind."""
     source = reported("story")
