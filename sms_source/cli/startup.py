@@ -10,7 +10,7 @@ from contextlib import suppress
 
 GC_THRESHOLDS = (50_000, 20, 20)
 """Objects, and rounds of the younger ones, after which the collector looks for garbage. Thousands of records
-at a time come and go, and are none: with Python's own numbers, that took a thirtieth of the CPU (measured)."""
+at a time come and go, and are none: with Python's own numbers, it took a thirtieth of the CPU (measured)."""
 
 # Nothing of what is imported is ever garbage; to look for it there takes half the time of an empty run.
 gc.disable()

@@ -49,7 +49,7 @@ class Scale:
     view_rounds: int = 15
     inflow: int = 1_500
     texts: int = 300_000
-    store: int = 50_000
+    store: int = 200_000
     drains: int = 1_000_000
 
 
