@@ -84,6 +84,7 @@ def test_a_database_that_is_gone_after_the_run(
     assert_both_refuse(configured, job, [], "':memory:', which is gone after the run")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "arguments", [["--dataset", "other"], ["--pipeline", "other"], ["--destination", "dummy"]]
 )

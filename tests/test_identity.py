@@ -88,6 +88,7 @@ def test_a_journal_from_before_the_first_release_is_refused(
     assert file.read_text() == "{}"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("version", [2, 0, "1"])
 def test_a_journal_of_another_format_is_refused(
     configured: SimulatorProcess, own_folders: Path, job: Job, version: object

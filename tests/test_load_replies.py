@@ -140,6 +140,7 @@ def test_wrong_configuration_ends_with_one_clear_message(
     assert configured.stats().handed_out == 0
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("code", "remedy"),
     [

@@ -75,6 +75,7 @@ def test_response_times_are_of_the_period(reported: Report) -> None:
     }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("days", [3, 20, 300])
 def test_possible_opt_outs_of_the_period_are_those_of_the_view(reported: Report, days: int) -> None:
     """Whoever opted out before the period is none of them either."""

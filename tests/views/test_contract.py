@@ -118,6 +118,7 @@ def test_answers_do_not_hang_on_the_session_s_time_zone(databases: Databases) ->
     assert due["+2"].astimezone(timezone.utc) == at + timedelta(days=2 + 14)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("zone", ["Asia/Shanghai", "America/New_York", "Asia/Kolkata"])
 def test_reply_hours_are_those_of_the_configured_zone(databases: Databases, zone: str) -> None:
     """Half-hour zones and both sides of a change of the clock, too."""

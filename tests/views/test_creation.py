@@ -48,6 +48,7 @@ def note(warehouse: Warehouse, databases: Databases) -> dict[str, object]:
     return views(warehouse, databases)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("tables", "expected"),
     [
