@@ -36,12 +36,14 @@ def missing(
         by_queue[one.question.feed, one.question.sms_sdk_app_id].append(one)
     for (feed, app_id), answers in by_queue.items():
         prefixes: dict[Content, set[str]] = defaultdict(set)
+        in_clear: dict[Content, Content] = {}
         for one in answers:
             for content, records in one.copies.items():
                 for record in records:
-                    known = {content, _without_key(feed, content, record)}
-                    prefixes[content] |= prefixes_of(app_id, known, pseudonym_key)
-        present = warehouse.present(feed, app_id, prefixes)
+                    earlier = _without_key(feed, content, record)
+                    in_clear[earlier] = content
+                    prefixes[content] |= prefixes_of(app_id, {content, earlier}, pseudonym_key)
+        present = warehouse.present(feed, app_id, prefixes, in_clear)
         by_request: dict[str | None, dict[str, Record]] = defaultdict(dict)
         for one in answers:
             for content, records in one.copies.items():

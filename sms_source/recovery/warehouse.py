@@ -92,7 +92,11 @@ class Warehouse:
         }
 
     def present(
-        self, feed: Feed, sms_sdk_app_id: str, contents: Mapping[Content, Collection[str]]
+        self,
+        feed: Feed,
+        sms_sdk_app_id: str,
+        contents: Mapping[Content, Collection[str]],
+        in_clear: Mapping[Content, Content],
     ) -> dict[Content, set[int]]:
         """Return which copies of each content are in the tables: 1 is the first.
 
@@ -103,14 +107,17 @@ class Warehouse:
             feed: of the records.
             sms_sdk_app_id: likewise.
             contents: each with what ids of looked-up records that have it begin with.
+            in_clear: the same as rows have them that are older than the pseudonym key, each with its content.
         """
+        of_row = {**in_clear, **{content: content for content in contents}}
         counts: dict[Content, dict[str, int]] = defaultdict(lambda: defaultdict(int))
         copies: dict[Content, set[int]] = defaultdict(set)
-        fitting = [content for content in contents if fits(content)]
-        misfits = [content for content in contents if not fits(content)]
+        fitting = [content for content in of_row if fits(content)]
+        misfits = [content for content in of_row if not fits(content)]
         records = self._records(feed, sms_sdk_app_id, fitting) if fitting else iter(())
         rejected = self._rejected(feed, sms_sdk_app_id, misfits) if misfits else iter(())
-        for record_id, channel, content in chain(records, rejected):
+        for record_id, channel, its_own in chain(records, rejected):
+            content = of_row.get(its_own, its_own)
             prefix, _, copy = record_id.rpartition("/")
             if channel == "lookup" and prefix in contents.get(content, ()):
                 copies[content].add(int(copy))
