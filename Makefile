@@ -13,6 +13,8 @@ CONSTRAINTS =
 PINS = $$($(PYTHON) -c 'import sys; print("$(CONSTRAINTS)" or ("constraints.txt", "constraints-3.10.txt")[sys.version_info < (3, 11)])')
 
 PIP = $(VENV)/bin/python -m pip --disable-pip-version-check -q
+# Python compiles what it imports; to compile all that is installed takes about as long as to install it.
+PIP_INSTALL = $(PIP) install --no-compile
 SOURCES = sms_source pipelines tests
 
 # How often `make crash` kills the job.
@@ -39,8 +41,8 @@ install: ## a virtual environment in .venv, of pinned versions; does nothing if 
 		exit 1; }; \
 	echo "Installing the versions of $$pins into $(VENV) ..."; \
 	$(PYTHON) -m venv --clear $(VENV); \
-	$(PIP) install -c "$$pins" hatchling editables; \
-	$(PIP) install -c "$$pins" --no-build-isolation -e ".[dev]"; \
+	$(PIP_INSTALL) -c "$$pins" hatchling editables; \
+	$(PIP_INSTALL) -c "$$pins" --no-build-isolation -e ".[dev]"; \
 	echo "$$key" >$(VENV)/.installed
 
 demo: install ## the main job against the bundled simulator, into sms_replies_demo.duckdb
@@ -65,7 +67,7 @@ coverage: install ## both, with the coverage of the whole package, also of its p
 test-wheel: wheel ## the tests against the built wheel: the package is not beside them
 	@set -e; \
 	folder=$$(mktemp -d); trap 'rm -rf "$$folder"' EXIT; \
-	$(PIP) install --no-deps --no-compile --target "$$folder/site" dist/*.whl; \
+	$(PIP_INSTALL) --no-deps --target "$$folder/site" dist/*.whl; \
 	cp -R tests pipelines docs README.md README.zh-CN.md pyproject.toml .dlt .github Makefile "$$folder"; \
 	rm -rf "$$folder/tests/crash"; \
 	python=$$(pwd)/$(VENV)/bin/python; cd "$$folder"; \
@@ -90,7 +92,7 @@ test-crash: install ## kills at each boundary of the protocol, and kills that co
 install-s3: install
 	@if [ ! -e $(VENV)/.installed-s3 ]; then \
 		echo "Installing a local S3 server into $(VENV) ..."; \
-		$(PIP) install -c "$(PINS)" --no-build-isolation -e ".[test-s3]" && touch $(VENV)/.installed-s3; \
+		$(PIP_INSTALL) -c "$(PINS)" --no-build-isolation -e ".[test-s3]" && touch $(VENV)/.installed-s3; \
 	fi
 
 test-s3: install-s3 ## the journal in an object store: a real client, a local S3 server, faults and kills
@@ -103,13 +105,13 @@ test-workflows: install-s3 ## GitHub's workflow, step by step in clean clones, w
 test-lakehouse: ## Delta tables, on a disk and in an object store, and Spark that reads them; Iceberg tables; needs Java
 	@sh tests/lakehouse/install.sh
 	@$(MAKE) VENV=.venv-lakehouse CONSTRAINTS="$(CONSTRAINTS)" PYTHON="$(PYTHON)" install
-	@.venv-lakehouse/bin/python -m pip --disable-pip-version-check install -q -r tests/lakehouse/requirements.txt
+	@.venv-lakehouse/bin/python -m pip --disable-pip-version-check install --no-compile -q -r tests/lakehouse/requirements.txt
 	@.venv-lakehouse/bin/python -m pytest -n auto --dist loadfile tests/lakehouse $(ARGS)
 
 test-ducklake: ## a DuckLake: catalogs in SQLite and in PostgreSQL, files in a folder and in S3, kills, compaction
 	@sh tests/postgres/install.sh
 	@$(MAKE) VENV=.venv-ducklake CONSTRAINTS="$(CONSTRAINTS)" PYTHON="$(PYTHON)" install-s3
-	@.venv-ducklake/bin/python -m pip --disable-pip-version-check install -q -r tests/ducklake/requirements.txt
+	@.venv-ducklake/bin/python -m pip --disable-pip-version-check install --no-compile -q -r tests/ducklake/requirements.txt
 	@.venv-ducklake/bin/python -m pytest -n auto tests/ducklake $(ARGS)
 
 test-mariadb: install ## the tests with a real MariaDB, which is installed on Debian when run as root
@@ -129,7 +131,7 @@ install-browser: install-s3
 	@sh tests/report/install.sh
 	@if [ ! -e $(VENV)/.installed-report ]; then \
 		echo "Installing what drives a browser into $(VENV) ..."; \
-		$(PIP) install -c "$(PINS)" --no-build-isolation -e ".[test-report]" && touch $(VENV)/.installed-report; \
+		$(PIP_INSTALL) -c "$(PINS)" --no-build-isolation -e ".[test-report]" && touch $(VENV)/.installed-report; \
 	fi
 
 test-report: install-browser ## the page in a real browser, which is installed on Debian when run as root
@@ -141,7 +143,7 @@ picture: install-browser ## docs/report.png, the page of the demo's data
 test-views: install ## the views in dlt's dashboard and in a marimo notebook
 	@if [ ! -e $(VENV)/.installed-views ]; then \
 		echo "Installing marimo into $(VENV) ..."; \
-		$(PIP) install -c "$(PINS)" --no-build-isolation -e ".[test-views]" && touch $(VENV)/.installed-views; \
+		$(PIP_INSTALL) -c "$(PINS)" --no-build-isolation -e ".[test-views]" && touch $(VENV)/.installed-views; \
 	fi
 	@$(VENV)/bin/python -m pytest -m "not long" tests/views/test_queries.py -k "dashboard or notebook" $(ARGS)
 
@@ -155,7 +157,8 @@ soak: install ## follows the queues for ROUNDS rounds (2,000) and looks whether 
 	@$(VENV)/bin/python -m tests.soak.soak --rounds $(ROUNDS) $(ARGS)
 
 bench: install-s3 ## this connector beside four others, and its bars: over an hour; writes docs/benchmark.md; ARGS="--only views"
-	@$(PIP) install -c "$(PINS)" --no-build-isolation -e ".[bench]"
+	@$(PIP_INSTALL) -c "$(PINS)" --no-build-isolation -e ".[bench]"
+	@$(VENV)/bin/python -m compileall -q $(VENV)/lib >/dev/null || true
 	@$(VENV)/bin/python -m tests.benchmark $(ARGS)
 
 check: install ## format, lint, types, dependencies, workflows, the examples, and the wheel that a user gets
@@ -176,7 +179,7 @@ check: install ## format, lint, types, dependencies, workflows, the examples, an
 	@# Imported from outside the work tree, without the editable install: what the wheel lacks is missing.
 	@set -e; \
 	folder=$$(mktemp -d); trap 'rm -rf "$$folder"' EXIT; \
-	$(PIP) install --no-deps --no-compile --target "$$folder" dist/*.whl; \
+	$(PIP_INSTALL) --no-deps --target "$$folder" dist/*.whl; \
 	test -f "$$folder/sms_source/py.typed"; \
 	python=$$(pwd)/$(VENV)/bin/python; cd "$$folder"; \
 	PYTHONPATH="$$folder" "$$python" -c 'import sms_source, os; assert sms_source.__file__.startswith(os.getcwd()), sms_source.__file__'; \
