@@ -79,7 +79,7 @@ test-lowest: ## the tests, with the lowest versions that pyproject.toml allows; 
 		echo "make: the lowest versions have wheels for Python 3.10 to 3.13: make test-lowest PYTHON=python3.13" >&2; \
 		exit 1; }
 	@PIP_ONLY_BINARY=:all: $(MAKE) VENV=.venv-lowest CONSTRAINTS=constraints-lowest.txt \
-		PYTHON="$(PYTHON)" ARGS="$(ARGS)" test test-long
+		PYTHON="$(PYTHON)" ARGS='-m "not postgres" $(ARGS)' test
 
 test-postgres: install-s3 ## the tests with a real PostgreSQL, which is installed on Debian when run as root
 	@sh tests/postgres/install.sh
@@ -148,7 +148,7 @@ test-views: install ## the views in dlt's dashboard and in a marimo notebook
 	@$(VENV)/bin/python -m pytest -m "not long" tests/views/test_queries.py -k "dashboard or notebook" $(ARGS)
 
 test-thorough: install ## 10,000 hostile answers of each kind, and a million simulated crashes
-	@$(VENV)/bin/python -m pytest tests/test_fuzz.py tests/test_model.py --hypothesis-profile=thorough $(ARGS)
+	@$(VENV)/bin/python -m pytest -m "long or not long" tests/test_fuzz.py tests/test_model.py --hypothesis-profile=thorough $(ARGS)
 
 crash: install ## kills the job KILLS times (1,000) and looks whether anything was lost or doubled
 	@$(VENV)/bin/python -m tests.crash.harness --kills $(KILLS) $(ARGS)

@@ -88,7 +88,7 @@ class Engine:
         self.destination = for_pipeline(
             self.pipeline, self._source(None), allow_duplicates_in=allow_duplicates_in
         )
-        self.database = OpenDatabase(self._memory.credentials)
+        self._database = OpenDatabase(self._memory.credentials)
 
     def load(self, extraction: Extraction) -> str | None:
         """Extract, normalize and load one package; return its id, None when there was nothing to load.
@@ -101,15 +101,13 @@ class Engine:
         try:
             info = self._run(source)
         except BaseException:
-            self.database.close()
             self._directory.forget_failure()
             raise
         self._directory.forget_rows()
         return info.loads_ids[-1] if info.loads_ids else None
 
     def _run(self, source: DltSource) -> LoadInfo:
-        self.database.open()
-        with self._memory, alone(self.pipeline, self._directory.journal_id):
+        with self._memory, alone(self.pipeline, self._directory.journal_id), self._database:
             try:
                 info = self.pipeline.run(source)
             except PipelineStepFailed as error:
@@ -123,7 +121,7 @@ class Engine:
             has_more_memory = _is_for(error, _OUT_OF_MEMORY) and self._memory.double()
             if not (has_more_memory or _is_for(error, _RACES)):
                 break
-            self.database.close()  # after some errors DuckDB refuses all that is asked of an open file
+            self._database.close()  # after some errors DuckDB refuses all that is asked of an open file
             try:
                 return self.pipeline.load()
             except PipelineStepFailed as another:
@@ -154,7 +152,6 @@ class Engine:
 
     def delete_old(self, before: datetime) -> None:
         """Delete the rows that came before a moment; the ledger stays."""
-        self.database.close()  # and with it goes the limit to its memory: this may need more than a package
         self._know_tables()
         with self.pipeline.destination_client() as client:
             if isinstance(client, SqlJobClientBase):
@@ -212,16 +209,16 @@ class Engine:
         return source
 
     def _tables(self, extraction: Extraction | None) -> Iterator[Tables]:
-        """Yield a package's rows, with the database closed: they are waited for."""
+        """Yield a package's rows, with the database closed: the API and the journal are waited for."""
         if not extraction:
             return
-        self.database.close()
+        self._database.close()
         rows = 0
         for tables in extraction.tables():
             rows += sum(table.num_rows for table in tables.records.values())
             yield tables
         if rows <= SMALL_PACKAGE:
-            self.database.open()
+            self._database.open()
 
 
 def _is_for(error: PipelineStepFailed, names: Collection[str]) -> bool:

@@ -187,9 +187,6 @@ class Loader:
                 self.close()  # what dlt has begun is of no use to the next round
                 error.whereabouts = whereabouts(journal)  # type: ignore[attr-defined]
                 raise
-            finally:
-                if self._engine:
-                    self._engine.database.close()
             summary.newest_ever = journal.identity.newest_reply
         return summary
 
@@ -238,5 +235,4 @@ class Loader:
         self._stack.enter_context(directory)
         allowed = self._options.allow_duplicates_in
         self._engine = Engine(target, self._dataset, self._pipeline, self._progress, directory, allowed)
-        self._stack.callback(self._engine.database.close)
         return self._engine

@@ -92,7 +92,6 @@ class Round:
             is_quiet = is_known and not is_changed and not self._unloaded() and not drain.begin()
             if is_quiet and not self._is_retention_due():
                 return
-            self._engine().database.open()
             if self._journal.identity.last_load is None:
                 self._engine().refuse_what_is_in_the_way(self._owner.location)
             self._commit_loaded()
@@ -100,8 +99,6 @@ class Round:
             self._load_items(self._unloaded())
             while self._drains:
                 drain = self._drains[0]
-                if not drain.has_begun:
-                    self._engine().database.close()
                 # Without a record, it makes the tables that are not there.
                 if is_changed or drain.begin():
                     self._load([], drain)
@@ -116,7 +113,6 @@ class Round:
 
     def replay(self) -> None:
         """Load the whole archive again. What it gives again counts as not loaded until it is."""
-        self._engine().database.open()
         self._commit_loaded()
         self._summary.count_before(self._rows())
         self._journal.give_again()
@@ -128,7 +124,6 @@ class Round:
 
     def copy(self) -> None:
         """Load another job's archive here. It stays that job's: nothing in it changes."""
-        self._engine().database.open()
         self._summary.count_before(self._rows())
         self._engine().have_missing_tables_made()
         items = self._journal.everything()
@@ -234,7 +229,6 @@ class Round:
             self._journal.note(retention_at=now().isoformat())
         if self._options.create_views:
             self._engine().create_views(self._options.opt_out_words, self._options.views_time_zone)
-        self._engine().database.close()  # which writes into the file
         self._journal.note(database=file_state(self._owner.location), tables=tables)
 
     def _is_retention_due(self) -> bool:

@@ -87,11 +87,6 @@ class Drain:
         return self._journal.drain_id
 
     @property
-    def has_begun(self) -> bool:
-        """Whether it has handed out anything: what `begin` waits for."""
-        return self._first is not None
-
-    @property
     def in_flight(self) -> int:
         """Pulls without an answer yet."""
         return sum(state.in_flight for state in self._queues)

@@ -90,17 +90,14 @@ class RateLimiter:
     def use(self) -> None:
         """Wait until a request may go out, and note that it goes out now, or never will."""
         with self._lock:
-            # Which of the permits it is does not matter: those of a time take about as long as each other.
+            # Whichever permit it is: those given at about the same time take about as long.
             self._preparations.append(self._clock() - self._unused[0])
-        while True:
+        try:
+            while (pause := self._try_to_send()) > 0:
+                self._sleep(pause)
+        finally:  # also when Ctrl-C ends the waiting
             with self._lock:
-                now = self._clock()
-                pause = self._pause(now, 0)
-                if pause <= 0:
-                    self._unused.popleft()
-                    self._sent.append(now)
-                    return
-            self._sleep(pause)
+                self._unused.popleft()
 
     def slow_down(self) -> None:
         """Note that the API refused a request for its rate: go at half of it for now."""
@@ -111,6 +108,15 @@ class RateLimiter:
             ):  # those in flight together are refused together
                 self._per_second = max(1, self._per_second // 2)
                 self._raise_at = now + RAISED_AFTER_SECONDS
+
+    def _try_to_send(self) -> float:
+        """Note that a request goes out, if one may; return the seconds to wait otherwise."""
+        with self._lock:
+            now = self._clock()
+            pause = self._pause(now, 0)
+            if pause <= 0:
+                self._sent.append(now)
+            return pause
 
     def _pause(self, moment: float, unused: int) -> float:
         """Return the seconds until one more than those sent, and so many unused, is no more than the rate."""

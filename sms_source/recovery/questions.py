@@ -11,10 +11,8 @@ from typing import NamedTuple
 from sms_source.errors import ConfigurationError
 from sms_source.feeds import FEEDS, Feed
 from sms_source.recovery.numbers import is_number
-from sms_source.recovery.warehouse import Doubt
+from sms_source.recovery.warehouse import REACH, Doubt
 
-REACH = timedelta(days=7)
-"""How far look-ups go back."""
 ON_ITS_WAY_SECONDS = 10
 """That a look-up may take until it is asked, in which its beginning grows older."""
 CLOCK_SECONDS = 300

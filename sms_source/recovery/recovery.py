@@ -24,14 +24,13 @@ from sms_source.recovery.asking import Asker, Found
 from sms_source.recovery.missing import missing
 from sms_source.recovery.numbers import check_numbers
 from sms_source.recovery.questions import (
-    REACH,
     Question,
     checked_since,
     people_of,
     questions_about,
 )
 from sms_source.recovery.summary import Crowded, RecoverySummary
-from sms_source.recovery.warehouse import Doubt, Warehouse
+from sms_source.recovery.warehouse import REACH, Doubt, Warehouse
 
 logger = logging.getLogger(__name__)
 

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta, timezone
 from itertools import chain
 from typing import Any, NamedTuple
 
@@ -14,6 +14,9 @@ from sms_source.loading.engine import Engine
 from sms_source.loading.tables import REJECTED
 from sms_source.recovery.content import Content, fits, plain
 from sms_source.views.sql import literal
+
+REACH = timedelta(days=7)
+"""How far look-ups go back."""
 
 _TABLE = "the_table"
 """In a query, where the table's qualified name goes."""
@@ -107,15 +110,15 @@ class Warehouse:
             feed: of the records.
             sms_sdk_app_id: likewise.
             contents: each with what ids of looked-up records that have it begin with.
-            in_clear: the same as rows have them that are older than the pseudonym key, each with its content.
+            in_clear: the contents that rows from before the pseudonym key have, each with its content now.
         """
         of_row = {**in_clear, **{content: content for content in contents}}
         counts: dict[Content, dict[str, int]] = defaultdict(lambda: defaultdict(int))
         copies: dict[Content, set[int]] = defaultdict(set)
-        fitting = [content for content in of_row if fits(content)]
-        misfits = [content for content in of_row if not fits(content)]
-        records = self._records(feed, sms_sdk_app_id, fitting) if fitting else iter(())
-        rejected = self._rejected(feed, sms_sdk_app_id, misfits) if misfits else iter(())
+        fitting = [content for content in contents if fits(content)]
+        earlier = [content for content in in_clear if fits(content)]
+        records = self._records(feed, sms_sdk_app_id, fitting, earlier) if fitting else iter(())
+        rejected = self._rejected(feed, sms_sdk_app_id) if len(fitting) < len(contents) else iter(())
         for record_id, channel, its_own in chain(records, rejected):
             content = of_row.get(its_own, its_own)
             prefix, _, copy = record_id.rpartition("/")
@@ -127,27 +130,35 @@ class Warehouse:
             copies[content].update(range(1, max(by_channel.values()) + 1))
         return copies
 
-    def _records(self, feed: Feed, sms_sdk_app_id: str, contents: list[Content]) -> Iterator[Row]:
-        numbers = ", ".join(sorted({literal(content[0]) for content in contents}))
+    def _records(
+        self, feed: Feed, sms_sdk_app_id: str, contents: list[Content], in_clear: list[Content]
+    ) -> Iterator[Row]:
         time = _column(feed.time_field)
-        texts = ", ".join(map(_column, feed.content_fields))
         oldest = min(content[1] for content in contents)
-        since = "" if not oldest else f"and {time} >= {_moment(datetime.fromtimestamp(oldest).astimezone())} "
+        since = f"{time} >= {_moment(datetime.fromtimestamp(oldest).astimezone())}" if oldest else "true"
+        numbers = {literal(content[0]) for content in contents}
+        added = {literal(content[0]) for content in in_clear} - numbers
+        # Databases keep what they were asked: a number is in it only where the table has numbers, too.
+        any_number = f"select 1 from the_table where left(phone_number, 2) <> 'p_' and {since} limit 1"
+        if added and self._rows(feed.name, any_number):
+            numbers |= added
+        texts = ", ".join(map(_column, feed.content_fields))
         for record_id, channel, number, moment, *others in self._rows(
             feed.name,
             f"select {feed.record_id}, channel, phone_number, "
             f"coalesce(floor(extract(epoch from {time})), 0), {texts} "
-            f"from the_table where phone_number in ({numbers}) {since}"
+            f"from the_table where phone_number in ({', '.join(sorted(numbers))}) and {since} "
             f"and (sms_sdk_app_id = {literal(sms_sdk_app_id)} or sms_sdk_app_id is null)",
         ):
             yield record_id, channel, (number, int(moment), *(plain(text) for text in others))
 
-    def _rejected(self, feed: Feed, sms_sdk_app_id: str, contents: list[Content]) -> Iterator[Row]:
-        texts = ", ".join(literal(content[2]) for content in contents)
+    def _rejected(self, feed: Feed, sms_sdk_app_id: str) -> Iterator[Row]:
+        """Yield the records that do not fit and came since look-ups reach back: no query holds one."""
+        since = datetime.now(timezone.utc) - REACH - timedelta(days=1)
         for record_id, text in self._rows(
             REJECTED,
             "select pull_id, record from the_table "
-            f"where feed = {literal(feed.name)} and record in ({texts}) "
+            f"where feed = {literal(feed.name)} and pulled_at >= {_moment(since)} "
             f"and (sms_sdk_app_id = {literal(sms_sdk_app_id)} or sms_sdk_app_id is null)",
         ):
             channel = record_id.partition("/")[0]

@@ -23,7 +23,6 @@ from sms_source.journal.writer import JournalDrain
 from sms_source.loading import commits, rounds
 from sms_source.loading.destinations import NOTEBOOK
 from sms_source.loading.extraction import Extraction
-from sms_source.loading.open_database import OpenDatabase
 from sms_source.pulling.pull_once import Queue, pull_once
 from sms_source.pulling.report import DrainReport
 from tests.model.image import BROKEN, DELIVERED, LOST, REFUSED, Pop
@@ -153,11 +152,6 @@ class Drain:
                     self._pull(self._pulls)
         return bool(self._pulls)
 
-    @property
-    def has_begun(self) -> bool:
-        """Whether anything came already."""
-        return bool(self._pulls)
-
     def pulls(self) -> Iterator[Pull]:
         """Yield what came."""
         self.begin()
@@ -194,7 +188,6 @@ class Engine:
     def __init__(self, world: "World", journal: Journal) -> None:
         self.pipeline: Any = None
         self.destination = NOTEBOOK
-        self.database = OpenDatabase(None)
         self._world = world
         self._journal = journal
 

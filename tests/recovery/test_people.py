@@ -2,8 +2,11 @@
 
 import hashlib
 import json
+from typing import Any
 
+import duckdb
 import pytest
+from dlt.destinations.impl.duckdb.sql_client import DuckDbSqlClient
 
 import sms_source
 from sms_source.simulator import SimulatorProcess
@@ -18,7 +21,7 @@ IDS = "select reply_id from sms.replies where channel = 'lookup' order by 1"
 def recovered_in_clear(configured: SimulatorProcess, lose: Lose) -> None:
     """Of three equal replies of one second, one was pulled, and two were recovered without a key."""
     configured.configure(look_up_rate_limit=0)
-    reply = reply_of(1)
+    reply = {**reply_of(1), "ReplyContent": "call me: 13800138000"}
     configured.enqueue(APP, [reply])
     sms_source.load()
     lose([reply, reply])
@@ -47,8 +50,6 @@ def test_nobody_can_try_numbers_on_an_id_without_the_key(query: Query) -> None:
 @pytest.mark.parametrize("way", ["replayed with it", "given pseudonyms where they are", "left as they are"])
 def test_a_recovery_with_a_key_knows_what_came_before_it(query: Query, way: str) -> None:
     """In each state that the documentation has for older rows: nothing is added again, then or later."""
-    import duckdb
-
     person = sms_source.pseudonym(number_of(1), SECRET)
     with duckdb.connect("sms_replies.duckdb") as connection:
         if way == "replayed with it":
@@ -64,6 +65,33 @@ def test_a_recovery_with_a_key_knows_what_came_before_it(query: Query, way: str)
     assert query(IDS) == before
     shown = number_of(1) if way == "left as they are" else person
     assert query("select phone_number, count(*) from sms.replies group by 1") == [(shown, 3)]
+
+
+@pytest.mark.long
+def test_no_number_is_in_a_query_where_the_table_has_none(
+    monkeypatch: pytest.MonkeyPatch, query: Query
+) -> None:
+    """Databases keep what they were asked: an analyst may read it there."""
+    asked: list[str] = []
+    execute_sql = DuckDbSqlClient.execute_sql
+
+    def noted(client: DuckDbSqlClient, sql: str, *args: Any, **kwargs: Any) -> Any:
+        asked.append(sql)
+        return execute_sql(client, sql, *args, **kwargs)
+
+    with monkeypatch.context() as watched:
+        watched.setattr(DuckDbSqlClient, "execute_sql", noted)
+        sms_source.recover(numbers=[number_of(1)], pseudonym_key=SECRET)
+    assert [sql for sql in asked if number_of(1) in sql]
+    with duckdb.connect("sms_replies.duckdb") as connection:
+        connection.execute("delete from sms.replies")
+    sms_source.load(replay=True, pseudonym_key=SECRET)
+    asked.clear()
+    with monkeypatch.context() as watched:
+        watched.setattr(DuckDbSqlClient, "execute_sql", noted)
+        sms_source.recover(numbers=[number_of(1)], pseudonym_key=SECRET)
+    assert asked
+    assert not [sql for sql in asked if number_of(1) in sql]
 
 
 @pytest.mark.long
