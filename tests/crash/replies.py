@@ -58,7 +58,7 @@ class ReplyMaker:
 
     def _receipt(self) -> dict[str, Any]:
         self._serial += 1
-        subscriber_number = f"12{self._random.randrange(10**9):09}"
+        subscriber_number = f"1299{self._random.randrange(10**7):07}"
         record: dict[str, Any] = {
             "UserReceiveTime": self._time(),
             "CountryCode": "86",
@@ -98,7 +98,7 @@ class ReplyMaker:
         return self._last
 
     def _record(self) -> dict[str, Any]:
-        subscriber_number = f"12{self._random.randrange(10**9):09}"
+        subscriber_number = f"1299{self._random.randrange(10**7):07}"
         record: dict[str, Any] = {
             "ExtendCode": self._random.choice(["", "101", "0"]),
             "CountryCode": "86",
