@@ -19,7 +19,7 @@ PSEUDONYM_KEY = "a secret of some length"
 OPTIONS = {"journal_encryption_key": JOURNAL_KEY, "pseudonym_key": PSEUDONYM_KEY}
 
 _NUMBER = re.compile(rb"(?<!\d)(?:86)?1299\d{7}(?!\d)|1\x002\x009\x009(?:\x00\d){7}")
-"""A number of `ReplyMaker`'s, with or without its country, in any encoding that a file may have. No date begins
+"""A number of `ReplyMaker`'s, with or without its country, in any encoding that a file may have. No date is
 like one: DuckDB compresses texts, and leaves pieces of them beside each other."""
 _DATABASE = (".duckdb", ".duckdb.wal")
 _TEXTS = set().union(
