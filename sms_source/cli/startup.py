@@ -8,7 +8,7 @@ import gc
 import os
 from contextlib import suppress
 
-GC_THRESHOLDS = (50_000, 20, 20)
+GC_THRESHOLDS = (7_000, 10, 10)
 """Objects, and rounds of the younger ones, after which the collector looks for garbage. Thousands of records
 at a time come and go, and are none: with Python's own numbers, it took a thirtieth of the CPU (measured)."""
 
