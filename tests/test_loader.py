@@ -282,6 +282,7 @@ def test_a_replay_says_what_was_new(configured: SimulatorProcess, warehouse: War
     assert warehouse.contents() == ["a", "b", "c"]
 
 
+@pytest.mark.usefixtures("no_active_pipeline")
 def test_two_loads_in_two_threads_both_load_and_leave_the_process_as_it_was(
     configured: SimulatorProcess, own_folders: Path
 ) -> None:
