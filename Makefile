@@ -158,7 +158,8 @@ soak: install ## follows the queues for ROUNDS rounds (2,000) and looks whether 
 
 bench: install-s3 ## this connector beside four others, and its bars: over an hour; writes docs/benchmark.md; ARGS="--only views"
 	@$(PIP_INSTALL) -c "$(PINS)" --no-build-isolation -e ".[bench]"
-	@$(VENV)/bin/python -m compileall -q $(VENV)/lib >/dev/null || true
+	@# Or the first contender would compile for the others.
+	@$(VENV)/bin/python -m compileall -q $(VENV)/lib
 	@$(VENV)/bin/python -m tests.benchmark $(ARGS)
 
 check: install ## format, lint, types, dependencies, workflows, the examples, and the wheel that a user gets

@@ -25,9 +25,7 @@ def job(arguments: list[str] | None = None) -> int:
 
 def console(command: Callable[[], int] = main) -> None:
     """Be the whole process of a command."""
-    gc.freeze()
-    gc.set_threshold(*startup.GC_THRESHOLDS)
-    gc.enable()
+    startup.begin_collecting()
     status = command()
     gc.freeze()  # the process ends: nothing is worth collecting
     sys.exit(status)

@@ -8,7 +8,7 @@ import gc
 import os
 from contextlib import suppress
 
-GC_THRESHOLDS = (7_000, 10, 10)
+_GC_THRESHOLDS = (7_000, 10, 10)
 """Objects, and rounds of the younger ones, after which the collector looks for garbage. Thousands of records
 at a time come and go, and are none: with Python's own numbers, it took a thirtieth of the CPU (measured)."""
 
@@ -18,3 +18,10 @@ gc.disable()
 os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
 with suppress(AttributeError, OSError):  # another C library than glibc
     ctypes.CDLL(None).mallopt(-8, 1)  # M_ARENA_MAX
+
+
+def begin_collecting() -> None:
+    """Look for garbage from now on, but not in what has been imported."""
+    gc.freeze()
+    gc.set_threshold(*_GC_THRESHOLDS)
+    gc.enable()

@@ -27,9 +27,8 @@ class DuckDbMemory:
     credentials: resolved, of a DuckDB file; None for any other destination, and a connection of the user's.
     """
 
-    credentials: Any | None = None
-
     def __init__(self, target: AnyDestination, pipeline_name: str, dataset_name: str) -> None:
+        self.credentials: Any | None = None
         self._megabytes = MEGABYTES
         self._settings: dict[str, Any] | None = None
         if kind_of(target) != "duckdb":
@@ -39,7 +38,8 @@ class DuckDbMemory:
             return
         settings = {"threads": THREADS, **(credentials.global_config or {})}
         credentials.global_config = settings
-        target.config_params["credentials"] = self.credentials = credentials
+        target.config_params["credentials"] = credentials
+        self.credentials = credentials
         if "memory_limit" not in settings:
             self._settings = settings
 

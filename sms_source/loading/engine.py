@@ -6,6 +6,7 @@ import logging
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 import dlt
@@ -198,9 +199,8 @@ class Engine:
             self.restore()
 
     def _source(self, extraction: Extraction | None) -> DltSource:
-        source: DltSource = dlt.source(
-            lambda: resources_of(lambda: self._tables(extraction)), name=SCHEMA, section=SCHEMA
-        )()
+        tables = partial(self._tables, extraction) if extraction else lambda: iter(())
+        source: DltSource = dlt.source(lambda: resources_of(tables), name=SCHEMA, section=SCHEMA)()
         if kind_of(self._target) == "filesystem":
             table_format = configured_format()
             for name, resource in source.resources.items():
@@ -208,16 +208,11 @@ class Engine:
                     resource.apply_hints(table_format=table_format)
         return source
 
-    def _tables(self, extraction: Extraction | None) -> Iterator[Tables]:
+    def _tables(self, extraction: Extraction) -> Iterator[Tables]:
         """Yield a package's rows, with the database closed: the API and the journal are waited for."""
-        if not extraction:
-            return
         self._database.close()
-        rows = 0
-        for tables in extraction.tables():
-            rows += sum(table.num_rows for table in tables.records.values())
-            yield tables
-        if rows <= SMALL_PACKAGE:
+        yield from extraction.tables()
+        if extraction.report.records.total() <= SMALL_PACKAGE:
             self._database.open()
 
 

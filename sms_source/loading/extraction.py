@@ -56,7 +56,7 @@ class Extraction:
         self._feeds = list(feeds)
         self._destination = destination
         self._pseudonym_key = pseudonym_key
-        self._report = report
+        self.report = report
         self._is_bounded = is_bounded
         self._pushed: set[str] = set()
 
@@ -76,7 +76,7 @@ class Extraction:
         for batch in batches(self._pulls()):
             feeds = {pull.feed for pull in batch}
             tables = to_tables(batch, [FEEDS[name] for name in sorted(feeds)], new_columns, load_id)
-            count(self._report, batch, tables)
+            count(self.report, batch, tables)
             if self._pseudonym_key:
                 tables = with_pseudonyms(tables, self._pseudonym_key)
             if any(table.num_rows for table in tables.by_name().values()):

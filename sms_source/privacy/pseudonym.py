@@ -12,9 +12,11 @@ from sms_source.privacy.numbers import RUN, digits_of, is_international, is_same
 MASK = "***"
 """In the place of a number that is not the row's own."""
 
+PREFIX = "p_"
+"""Of each pseudonym."""
+
 _JSON_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|-?\d[\d.eE+-]*')
 """A string, or a number."""
-_PREFIX = "p_"
 _BLOCK_BYTES = 64
 """Of SHA-256."""
 _LETTERS = bytes.maketrans(b"0123456789abcdef", b"abcdefghijklmnop")
@@ -35,7 +37,7 @@ def pseudonym(number: str, key: str) -> str:
     """
     digits = digits_of(number)
     message = f"{'+' if is_international(number) else ''}{digits}" if digits else number
-    return _PREFIX + _hmac(message, key).encode().translate(_LETTERS).decode()
+    return PREFIX + _hmac(message, key).encode().translate(_LETTERS).decode()
 
 
 def keyed_id(record_id: str, key: str) -> str:

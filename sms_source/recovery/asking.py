@@ -41,6 +41,16 @@ class Record(NamedTuple):
         """The record, decoded."""
         return self.raw.answer.records[self.position]
 
+    def text(self, feed: Feed) -> str:
+        """Return the record as it came."""
+        return record_texts(feed, self.raw.body)[self.position]
+
+    def content(self, feed: Feed, pseudonym_key: str | None) -> Content:
+        """Return the record's content, as the table has it, or what it is in `rejected_records`."""
+        if misfit(feed, self.value):
+            return content_of_misfit(self.text(feed), pseudonym_key)
+        return content_of(feed, self.value, pseudonym_key)
+
 
 @dataclass
 class Found:
@@ -185,12 +195,9 @@ class Asker:
         feed = found.question.feed
         key = self._options.pseudonym_key
         copies: dict[Content, list[Record]] = defaultdict(list)
-        for position, record in enumerate(raw.answer.records):
-            if misfit(feed, record):
-                content = content_of_misfit(record_texts(feed, raw.body)[position], key)
-            else:
-                content = content_of(feed, record, key)
-            copies[content].append(Record(raw, position))
+        for position in range(len(raw.answer.records)):
+            record = Record(raw, position)
+            copies[record.content(feed, key)].append(record)
         found.add(Found(found.question, copies))
 
     def _rate(self, feed: Feed) -> RateLimiter:

@@ -5,18 +5,10 @@ from collections import defaultdict
 from collections.abc import Iterator
 from datetime import datetime, timezone
 
-from sms_source.api.answers import record_texts
 from sms_source.feeds import Feed
 from sms_source.journal.pull import Pull
 from sms_source.recovery.asking import Found, Record
-from sms_source.recovery.content import (
-    Content,
-    content_of,
-    content_of_misfit,
-    digest_of,
-    fits,
-    prefixes_of,
-)
+from sms_source.recovery.content import Content, digest_of, fits, prefixes_of
 from sms_source.recovery.warehouse import Warehouse
 from sms_source.settings import MAX_PULL_LIMIT
 
@@ -40,7 +32,7 @@ def missing(
         for one in answers:
             for content, records in one.copies.items():
                 for record in records:
-                    earlier = _without_key(feed, content, record)
+                    earlier = record.content(feed, None)
                     in_clear[earlier] = content
                     if fits(content):  # somebody may have given the row a pseudonym, and left its texts
                         in_clear[(content[0], *earlier[1:])] = content
@@ -57,22 +49,11 @@ def missing(
             yield _as_pull(feed, app_id, region, request_id, added)
 
 
-def _without_key(feed: Feed, content: Content, record: Record) -> Content:
-    """Return the content that a record had before there was a key."""
-    if fits(content):
-        return content_of(feed, record.value, None)
-    return content_of_misfit(_text(feed, record), None)
-
-
-def _text(feed: Feed, record: Record) -> str:
-    return record_texts(feed, record.raw.body)[record.position]
-
-
 def _as_pull(
     feed: Feed, app_id: str, region: str, request_id: str | None, records: dict[str, Record]
 ) -> Pull:
     """Return records by their ids in the form of an answer, each as it came."""
-    texts = [_text(feed, record) for record in records.values()]
+    texts = [record.text(feed) for record in records.values()]
     body = _BODY.format(
         request_id=json.dumps(request_id), result_set=feed.result_set, records=", ".join(texts)
     )

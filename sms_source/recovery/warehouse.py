@@ -12,6 +12,7 @@ from sms_source.errors import ConfigurationError
 from sms_source.feeds import FEEDS, Feed
 from sms_source.loading.engine import Engine
 from sms_source.loading.tables import REJECTED
+from sms_source.privacy.pseudonym import PREFIX
 from sms_source.recovery.content import Content, fits, plain
 from sms_source.views.sql import literal
 
@@ -112,7 +113,6 @@ class Warehouse:
             contents: each with what ids of looked-up records that have it begin with.
             in_clear: the contents that rows from before the pseudonym key have, each with its content now.
         """
-        of_row = {**in_clear, **{content: content for content in contents}}
         counts: dict[Content, dict[str, int]] = defaultdict(lambda: defaultdict(int))
         copies: dict[Content, set[int]] = defaultdict(set)
         fitting = [content for content in contents if fits(content)]
@@ -120,7 +120,7 @@ class Warehouse:
         records = self._records(feed, sms_sdk_app_id, fitting, earlier) if fitting else iter(())
         rejected = self._rejected(feed, sms_sdk_app_id) if len(fitting) < len(contents) else iter(())
         for record_id, channel, its_own in chain(records, rejected):
-            content = of_row.get(its_own, its_own)
+            content = its_own if its_own in contents else in_clear.get(its_own, its_own)
             prefix, _, copy = record_id.rpartition("/")
             if channel == "lookup" and prefix in contents.get(content, ()):
                 copies[content].add(int(copy))
@@ -139,7 +139,8 @@ class Warehouse:
         numbers = {literal(content[0]) for content in contents}
         added = {literal(content[0]) for content in in_clear} - numbers
         # Databases keep what they were asked: a number is in it only where the table has numbers, too.
-        any_number = f"select 1 from the_table where left(phone_number, 2) <> 'p_' and {since} limit 1"
+        is_number = f"left(phone_number, {len(PREFIX)}) <> {literal(PREFIX)}"
+        any_number = f"select 1 from the_table where {is_number} and {since} limit 1"
         if added and self._rows(feed.name, any_number):
             numbers |= added
         texts = ", ".join(map(_column, feed.content_fields))

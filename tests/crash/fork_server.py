@@ -8,7 +8,6 @@ begins where an ordinary one has finished its imports; nothing else about it dif
 process's folder and environment.
 """
 
-import gc
 import importlib
 import json
 import os
@@ -16,6 +15,7 @@ import sys
 import threading
 
 from sms_source import cli, settings
+from sms_source.cli import startup
 from sms_source.journal import archive
 from tests.crash.job import MERGED_AT, PACKAGE_RECORDS
 
@@ -44,8 +44,7 @@ def main() -> int:
         settings.PACKAGE_RECORDS = int(number)
     if number := os.environ.get(MERGED_AT):
         archive.MERGED_AT = int(number)
-    gc.freeze()
-    gc.enable()  # as a process of its own does: see sms_source.cli.console
+    startup.begin_collecting()  # as a process of its own does
     for line in sys.stdin:
         request = json.loads(line)
         reader, writer = os.pipe()

@@ -58,7 +58,7 @@ class ReplyMaker:
 
     def _receipt(self) -> dict[str, Any]:
         self._serial += 1
-        subscriber_number = f"1299{self._random.randrange(10**7):07}"
+        subscriber_number = self._subscriber_number()
         record: dict[str, Any] = {
             "UserReceiveTime": self._time(),
             "CountryCode": "86",
@@ -97,8 +97,11 @@ class ReplyMaker:
         self._last = json.dumps(self._record(), ensure_ascii=self._random.random() < 0.5).encode()
         return self._last
 
+    def _subscriber_number(self) -> str:
+        return f"1299{self._random.randrange(10**7):07}"
+
     def _record(self) -> dict[str, Any]:
-        subscriber_number = f"1299{self._random.randrange(10**7):07}"
+        subscriber_number = self._subscriber_number()
         record: dict[str, Any] = {
             "ExtendCode": self._random.choice(["", "101", "0"]),
             "CountryCode": "86",

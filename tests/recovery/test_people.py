@@ -79,17 +79,18 @@ def test_no_number_is_in_a_query_where_the_table_has_none(
         asked.append(sql)
         return execute_sql(client, sql, *args, **kwargs)
 
-    with monkeypatch.context() as watched:
-        watched.setattr(DuckDbSqlClient, "execute_sql", noted)
-        sms_source.recover(numbers=[number_of(1)], pseudonym_key=SECRET)
+    def recover() -> None:
+        asked.clear()
+        with monkeypatch.context() as watched:
+            watched.setattr(DuckDbSqlClient, "execute_sql", noted)
+            sms_source.recover(numbers=[number_of(1)], pseudonym_key=SECRET)
+
+    recover()
     assert [sql for sql in asked if number_of(1) in sql]
     with duckdb.connect("sms_replies.duckdb") as connection:
         connection.execute("delete from sms.replies")
     sms_source.load(replay=True, pseudonym_key=SECRET)
-    asked.clear()
-    with monkeypatch.context() as watched:
-        watched.setattr(DuckDbSqlClient, "execute_sql", noted)
-        sms_source.recover(numbers=[number_of(1)], pseudonym_key=SECRET)
+    recover()
     assert asked
     assert not [sql for sql in asked if number_of(1) in sql]
 
