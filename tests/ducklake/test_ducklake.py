@@ -1,8 +1,5 @@
 """The main job into a DuckLake: everything once, beside other jobs, readers and compaction."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import pytest
 
 from sms_source import forget
@@ -11,7 +8,7 @@ from tests.conftest import APP, Job, a_reply
 from tests.crash.harness import Options
 from tests.crash.harness import run as run_crash_harness
 from tests.ducklake.conftest import Lake
-from tests.helpers.jobs import start_job
+from tests.helpers.jobs import read_until, start_job
 from tests.helpers.pages import blocks, text_of
 from tests.helpers.replies import ALL_FIELDS, as_rows, canonical, everything_people_write
 
@@ -58,18 +55,6 @@ def test_a_new_field_and_a_dropped_table_are_made_by_the_next_load(
     assert lake.query("select tomorrow from sms.replies order by 1") == [("x",), (None,)]
 
 
-@contextmanager
-def following(*arguments: str) -> Iterator[None]:
-    """Provide a job that follows the queues meanwhile, and ends well."""
-    process = start_job(*TO_LAKE, "--follow", "0.1", *arguments)
-    try:
-        yield
-    finally:
-        process.terminate()
-        _, err = process.communicate()
-    assert process.returncode == 0, err
-
-
 def test_the_operations_page_compacts_and_expires_beside_the_job(
     configured: SimulatorProcess, lake: Lake, job: Job
 ) -> None:
@@ -77,12 +62,17 @@ def test_the_operations_page_compacts_and_expires_beside_the_job(
     (statements,) = (block for block in blocks(text_of("docs/operations.md"), "sql") if "ducklake_" in block)
     maintenance = statements.replace("interval '7 days'", "interval '0 days'").split(";")
     texts = [str(number) for number in range(40)]
-    configured.enqueue(APP, [a_reply("first")])
-    assert job(*TO_LAKE)[0] == 0
-    with following():
+    follower = start_job(*TO_LAKE, "--follow", "0.1")
+    try:
+        configured.enqueue(APP, [a_reply("first")])
+        read_until(follower, "Loaded 1 reply")
         for begin in range(0, 40, 10):
             configured.enqueue(APP, [a_reply(text) for text in texts[begin : begin + 10]])
             lake.query(*maintenance)
+    finally:
+        follower.terminate()
+        _, err = follower.communicate()
+    assert follower.returncode == 0, err
     assert job(*TO_LAKE)[0] == 0
     assert lake.contents() == sorted(["first", *texts])
     lake.query(*maintenance)

@@ -54,6 +54,15 @@ def start_job(*arguments: str) -> "subprocess.Popen[str]":
     )
 
 
+def read_until(process: "subprocess.Popen[str]", text: str) -> None:
+    """Read what a job prints until a line has this text."""
+    assert process.stdout is not None
+    printed: list[str] = []
+    while not printed or text not in printed[-1]:
+        printed.append(process.stdout.readline())
+        assert printed[-1], (printed, process.communicate())
+
+
 def run_job(*arguments: str) -> tuple[int, str, str]:
     """Run the main job in a process of its own; return its exit status, output and errors."""
     process = start_job(*arguments)

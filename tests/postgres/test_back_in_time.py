@@ -1,6 +1,5 @@
 """A PostgreSQL warehouse that went back in time: what it lacks is loaded again, and nothing else."""
 
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,7 +7,7 @@ import pytest
 
 from sms_source.simulator import SimulatorProcess
 from tests.conftest import APP, Job, a_reply
-from tests.helpers.jobs import run_job, start_job, wait_until
+from tests.helpers.jobs import read_until, run_job, start_job, wait_until
 from tests.postgres.conftest import PostgresWarehouse
 
 Damage = Callable[[PostgresWarehouse, bytes], None]
@@ -107,15 +106,6 @@ def test_a_job_that_follows_heals_what_happens_meanwhile(
     assert (follower.returncode, err.splitlines()[1:]) == (0, []), err
     assert postgres.contents() == ["a", "b", "c", "d", "e"]
     assert postgres.query("select count(*) from sms.replies where tomorrow = 'new'") == [(3,)]
-
-
-def read_until(process: "subprocess.Popen[str]", text: str) -> None:
-    """Read what a job prints until a line has this text."""
-    assert process.stdout is not None
-    printed: list[str] = []
-    while not printed or text not in printed[-1]:
-        printed.append(process.stdout.readline())
-        assert printed[-1], (printed, process.communicate())
 
 
 @pytest.mark.parametrize("arguments", [[], ["--replay"]], ids=["a run that heals", "a replay"])
