@@ -13,6 +13,8 @@ from tests.views.conftest import server
 
 __all__ = ["s3", "server"]
 
+CATALOGS = ("a catalog in SQLite, files in a folder", "a catalog in PostgreSQL, files in S3")
+
 
 @pytest.fixture(scope="session")
 def extensions(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -64,7 +66,7 @@ class Lake:
         return [content for (content,) in self.query("select reply_content from sms.replies order by 1")]
 
 
-@pytest.fixture(params=["a catalog in SQLite, files in a folder", "a catalog in PostgreSQL, files in S3"])
+@pytest.fixture(params=CATALOGS)
 def lake(
     request: pytest.FixtureRequest, own_folders: Path, extensions: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Lake:

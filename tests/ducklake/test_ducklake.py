@@ -7,7 +7,7 @@ from sms_source.simulator import SimulatorProcess
 from tests.conftest import APP, Job, a_reply
 from tests.crash.harness import Options
 from tests.crash.harness import run as run_crash_harness
-from tests.ducklake.conftest import Lake
+from tests.ducklake.conftest import CATALOGS, Lake
 from tests.helpers.jobs import read_until, start_job
 from tests.helpers.pages import blocks, text_of
 from tests.helpers.replies import ALL_FIELDS, as_rows, canonical, everything_people_write
@@ -102,11 +102,12 @@ def test_forgetting_a_person_tells_what_stays_and_what_ends_it(
 
 @pytest.mark.timeout(1200)  # each run opens the lake several times, at half a second each
 @pytest.mark.parametrize(
-    "options",
+    ("lake", "options"),
     [
-        pytest.param(Options(kills=6, replays=0.3), id="one job"),
-        pytest.param(Options(kills=4, jobs=2), id="two jobs"),
+        pytest.param(CATALOGS[0], Options(kills=3, replays=0.5), id="one job"),
+        pytest.param(CATALOGS[1], Options(kills=3, jobs=2), id="two jobs"),
     ],
+    indirect=["lake"],
 )
 def test_kills_lose_and_double_nothing(lake: Lake, options: Options) -> None:
     """SIGKILL at moments of the job's life, and each reply is in the lake once."""

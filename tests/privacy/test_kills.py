@@ -57,7 +57,7 @@ def rows_in_memory(tmp_path: Path) -> list[Path]:
 def test_a_kill_leaves_nothing_in_clear(
     keyed: SimulatorProcess, warehouse: Warehouse, tmp_path: Path, aim: str
 ) -> None:
-    """Nor do the answers that were being written, or dlt's packages; the next run loads all of it."""
+    """Nor do the answers that were being written, or dlt's packages; the next run loads all that had come."""
     globs = {
         "answer": (warehouse.folder, "sms_journal/drains/*/*.answer"),
         "extracted": (tmp_path, "dlt/pipelines/*/normalize/extracted/*/new_jobs/*.parquet"),
@@ -73,7 +73,10 @@ def test_a_kill_leaves_nothing_in_clear(
     assert subprocess.run(
         [sys.executable, str(ROOT / "pipelines" / "load_replies.py")], capture_output=True, check=True
     )
-    assert sorted(warehouse.contents()) == sorted(TEXTS)
+    loaded = warehouse.contents()
+    ((lost,),) = warehouse.query("select coalesce(sum(at_risk), 0) from sms.pulls_in_doubt")
+    assert set(loaded) <= set(TEXTS)
+    assert len(set(loaded)) == len(loaded) >= len(TEXTS) - lost
     assert not any(file.exists() for file in memory), "the next run deletes what a kill left in memory"
     assert found(tmp_path, [*TEXTS[:3], number(0), number(7)[3:]], without=DATABASE) == set()
     assert not [path for path in tmp_path.rglob("*") if path.is_symlink()]
