@@ -25,7 +25,7 @@ def job(arguments: list[str] | None = None) -> int:
 
 def console(command: Callable[[], int] = main) -> None:
     """Be the whole process of a command."""
-    startup.begin_collecting()
+    startup.begin()
     status = command()
     gc.freeze()  # the process ends: nothing is worth collecting
     sys.exit(status)

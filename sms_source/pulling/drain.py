@@ -184,8 +184,10 @@ class Drain:
         pull = self._results.get()
         if pull is not None:
             with self._changed:
+                was_full = self._bytes_ahead > BYTES_AHEAD
                 self._bytes_ahead -= len(pull.body)
-                self._changed.notify_all()
+                if was_full:
+                    self._changed.notify_all()
         return pull
 
     def _next(self) -> QueueState | None:
@@ -255,6 +257,8 @@ class Drain:
             count = len(result.pull.records) if result.pull else 0
             self._bounds.add(count, len(result.pull.body) if result.pull else 0)
             state.answered(count)
+            if state.done:
+                self._changed.notify_all()
 
     def _failed(self, state: QueueState, error: PullError, failures_before: int) -> None:
         """Decide what follows a failed pull: the next one after a pause, or the end of the queue's drain."""

@@ -25,7 +25,6 @@ LATE_IMPORTS = (
     "dlt.common.libs.pyarrow",
     "dlt.common.libs.sql_alchemy_compat",
     "dlt.sources.helpers.requests",
-    "pandas",
     "pyarrow.fs",
     "pyarrow.parquet",
     "sms_source.loading.engine",
@@ -44,7 +43,7 @@ def main() -> int:
         settings.PACKAGE_RECORDS = int(number)
     if number := os.environ.get(MERGED_AT):
         archive.MERGED_AT = int(number)
-    startup.begin_collecting()  # as a process of its own does
+    startup.begin()  # as a process of its own does
     for line in sys.stdin:
         request = json.loads(line)
         reader, writer = os.pipe()
