@@ -28,6 +28,7 @@ from tests.model.stand_ins import in_place
 KINDS = [FOLDER, STORE]
 
 IS_THOROUGH = bool(settings.default and settings.default.max_examples > 1_000)
+pytestmark = pytest.mark.timeout(7200 if IS_THOROUGH else 300)
 MAX_AGAIN = None if IS_THOROUGH else 1
 """Crashes of each recovery that are examined: all of them take some minutes."""
 

@@ -85,6 +85,8 @@ def _masked(
         numbers_of: returns the numbers that are a row's own, by its place.
         key: `pseudonym_key`.
     """
+    if not table.num_rows:  # pyarrow 18's indices_nonzero ends the process
+        return table
     kept = {_LOAD_ID, *_KEPT.intersection(schema.names)}
     for name in table.column_names:
         column = table[name]
