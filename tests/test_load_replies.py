@@ -406,6 +406,18 @@ def test_the_demo_runs_without_any_configuration(warehouse: Warehouse, job: Job)
     assert counts[1] == 2 * counts[0] > 1_000
 
 
+def test_the_demo_without_the_extra_of_the_report_says_what_the_page_needs(
+    warehouse: Warehouse, job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A plain `pip install` is enough for the demo, and the page is one more."""
+    monkeypatch.setitem(sys.modules, "jinja2", None)
+    monkeypatch.delitem(sys.modules, "sms_source.report.page", raising=False)
+    monkeypatch.delattr("sms_source.report.page", raising=False)
+    status, out, err = job("--demo")
+    assert (status, err) == (0, "")
+    assert "The report needs jinja2: pip install 'dlt-tencent-sms[report]'" in out
+
+
 @pytest.mark.parametrize(
     ("option", "value", "table"),
     [("create_views", "false", "replies"), ("pull_feeds", "receipts", "receipts")],

@@ -10,6 +10,7 @@ import dlt
 
 from sms_source.cli.arguments import add_places
 from sms_source.cli.output import Output
+from sms_source.errors import ConfigurationError
 from sms_source.loading.keeping import as_found
 from sms_source.loading.loader import PIPELINE
 from sms_source.loading.target import place_of
@@ -34,8 +35,10 @@ def make_page(destination: str, dataset: str, name: str, page: str) -> str:
     try:
         with _reader(destination, dataset, name) as pipeline:
             write_report(pipeline, Path(page))
-    except ImportError as error:
-        return f"For the page of it ({error.name} is not here): pip install 'dlt-tencent-sms[report]'"
+    except ConfigurationError as error:
+        if not isinstance(error.__cause__, ImportError):
+            raise
+        return f"No page for who decides yet. {error}"
     return f"The page for who decides: {Path(page).absolute()}"
 
 
