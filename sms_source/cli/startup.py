@@ -22,9 +22,9 @@ with suppress(AttributeError, OSError):  # another C library than glibc
 
 
 class _WithoutPandas:
-    """Has pandas seem not installed: DuckDB imports it, 40 MB and 0.3 s, for each value that it binds.
+    """Has pandas seem not installed: 40 MB and 0.3 s, if DuckDB imports it.
 
-    It does so to see whether the value is one of pandas', which none is here.
+    It does so at the first value that is bound, to see whether it is one of pandas', which none is here.
     """
 
     @staticmethod

@@ -257,8 +257,6 @@ class Drain:
             count = len(result.pull.records) if result.pull else 0
             self._bounds.add(count, len(result.pull.body) if result.pull else 0)
             state.answered(count)
-            if state.done:
-                self._changed.notify_all()
 
     def _failed(self, state: QueueState, error: PullError, failures_before: int) -> None:
         """Decide what follows a failed pull: the next one after a pause, or the end of the queue's drain."""

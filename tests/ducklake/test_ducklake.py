@@ -11,7 +11,7 @@ from tests.conftest import APP, Job, a_reply
 from tests.crash.harness import Options
 from tests.crash.harness import run as run_crash_harness
 from tests.ducklake.conftest import CATALOGS, Lake
-from tests.helpers.jobs import read_until, start_job, wait_until
+from tests.helpers.jobs import following, read_until, wait_until
 from tests.helpers.pages import blocks, text_of
 from tests.helpers.replies import ALL_FIELDS, as_rows, canonical, everything_people_write
 
@@ -76,16 +76,13 @@ def test_the_operations_page_compacts_and_expires_beside_the_job(
     (statements,) = (block for block in blocks(text_of("docs/operations.md"), "sql") if "ducklake_" in block)
     maintenance = statements.replace("interval '7 days'", "interval '0 days'").split(";")
     texts = [str(number) for number in range(40)]
-    follower = start_job(*TO_LAKE, "--follow", "0.1")
-    try:
+    with following(*TO_LAKE, "--follow", "0.1") as follower:
         configured.enqueue(APP, [a_reply("first")])
         read_until(follower, "Loaded 1 reply")
         for begin in range(0, 40, 10):
             configured.enqueue(APP, [a_reply(text) for text in texts[begin : begin + 10]])
             wait_until(partial(succeeds, lake, maintenance))
-    finally:
-        follower.terminate()
-        _, err = follower.communicate()
+    _, err = follower.communicate()
     assert follower.returncode == 0, err
     assert job(*TO_LAKE)[0] == 0
     assert lake.contents() == sorted(["first", *texts])

@@ -5,7 +5,8 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
@@ -52,6 +53,16 @@ def start_job(*arguments: str) -> "subprocess.Popen[str]":
     return subprocess.Popen(
         [sys.executable, str(MAIN_JOB), *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
+
+
+@contextmanager
+def following(*arguments: str) -> Iterator["subprocess.Popen[str]"]:
+    """Provide the main job, started with `--follow`; it is told to end when the block does."""
+    process = start_job(*arguments)
+    try:
+        yield process
+    finally:
+        process.terminate()
 
 
 def read_until(process: "subprocess.Popen[str]", text: str) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from sms_source.simulator import SimulatorProcess
 from tests.conftest import APP, Job, a_reply
-from tests.helpers.jobs import read_until, run_job, start_job, wait_until
+from tests.helpers.jobs import following, read_until, run_job, start_job, wait_until
 from tests.postgres.conftest import PostgresWarehouse
 
 Damage = Callable[[PostgresWarehouse, bytes], None]
@@ -93,16 +93,13 @@ def test_a_job_that_follows_heals_what_happens_meanwhile(
     damage: Damage, configured: SimulatorProcess, postgres: PostgresWarehouse, yesterday: bytes
 ) -> None:
     """It goes on: the next replies come with what was lost, though dlt noted what the tables had."""
-    follower = start_job(*POSTGRES, "--follow", "0.2")
-    try:
+    with following(*POSTGRES, "--follow", "0.2") as follower:
         configured.enqueue(APP, [a_reply("d", Tomorrow="new")])
         read_until(follower, "Loaded 1 reply")
         damage(postgres, yesterday)
         configured.enqueue(APP, [a_reply("e", Tomorrow="new")])
         read_until(follower, "The destination lacked")
-    finally:
-        follower.terminate()
-        _, err = follower.communicate()
+    _, err = follower.communicate()
     assert (follower.returncode, err.splitlines()[1:]) == (0, []), err
     assert postgres.contents() == ["a", "b", "c", "d", "e"]
     assert postgres.query("select count(*) from sms.replies where tomorrow = 'new'") == [(3,)]

@@ -12,10 +12,10 @@ import pytest
 
 from sms_source.simulator import SimulatorProcess
 from tests.conftest import APP, Warehouse, a_reply
+from tests.helpers.jobs import MAIN_JOB
 from tests.privacy.keys import KEY
 from tests.privacy.scan import found
 
-ROOT = Path(__file__).resolve().parents[2]
 DATABASE = ("sms_replies.duckdb", "sms_replies.duckdb.wal")
 TEXTS = [f"my answer is number {n}, 我的回答" for n in range(1000)]
 
@@ -35,7 +35,7 @@ def keyed(configured: SimulatorProcess, monkeypatch: pytest.MonkeyPatch) -> Simu
 
 def kill_when(is_there: Callable[[], bool]) -> None:
     """Run the job in a process of its own, and kill it at once when something is there."""
-    command = [sys.executable, str(ROOT / "pipelines" / "load_replies.py")]
+    command = [sys.executable, str(MAIN_JOB)]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
         deadline = time.monotonic() + 120
         while not is_there():
@@ -70,9 +70,7 @@ def test_a_kill_leaves_nothing_in_clear(
     assert aim == "answer" or memory, "the kill came too late to show anything"
     assert all(oct(file.stat().st_mode & 0o777) == "0o600" for file in memory)
     assert found(tmp_path, [*TEXTS[:3], number(0), number(7)[3:]], without=DATABASE) == set()
-    assert subprocess.run(
-        [sys.executable, str(ROOT / "pipelines" / "load_replies.py")], capture_output=True, check=True
-    )
+    assert subprocess.run([sys.executable, str(MAIN_JOB)], capture_output=True, check=True)
     loaded = warehouse.contents()
     ((lost,),) = warehouse.query("select coalesce(sum(at_risk), 0) from sms.pulls_in_doubt")
     assert set(loaded) <= set(TEXTS)
@@ -94,7 +92,5 @@ def test_without_a_key_the_rows_of_a_kill_are_gone_after_the_next_run(
     files = list(working.rglob("*.parquet"))
     assert files
     assert {oct(path.stat().st_mode & 0o777) for path in [*files, working]} == {"0o600", "0o700"}
-    subprocess.run(
-        [sys.executable, str(ROOT / "pipelines" / "load_replies.py")], capture_output=True, check=True
-    )
+    subprocess.run([sys.executable, str(MAIN_JOB)], capture_output=True, check=True)
     assert not [path for path in working.rglob("*") if path.is_file() and path.parent.name.endswith("_jobs")]
