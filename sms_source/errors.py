@@ -80,6 +80,11 @@ class PullError(SmsSourceError):
         self.body = b""
         super().__init__(self.code, self.message, self.request_id, remedy, is_configuration)
 
+    @property
+    def is_for_rate(self) -> bool:
+        """Whether there were too many requests in a second, of the account or of all."""
+        return self.code.startswith("RequestLimitExceeded")
+
     def __str__(self) -> str:
         """Say what happened, the code and RequestId, and what to do next; never a phone number or a key."""
         what = "look-up" if self.is_look_up else "pull"

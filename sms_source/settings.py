@@ -59,9 +59,9 @@ BACKLOG_SECONDS = 15.0
 TRICKLE_SECONDS = 1.0
 """Seconds after its first record for which a load package is held open while they do not."""
 
-PULLS_AHEAD = 128
-"""Answers that wait for their reader at most: what a second brings, which is how long dlt takes to load a
-package while pulling goes on."""
+PULLS_AHEAD = 512
+"""Answers that wait for their reader at most: what five seconds bring, which is about as long as a full
+package takes to be loaded, and archived in a store that is far away, while pulling goes on."""
 
 BYTES_AHEAD = 16 << 20
 """Bytes of answers beyond which no further one waits for its reader."""

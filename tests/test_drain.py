@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from sms_source.errors import JournalError, PullError, SmsSourceError
+from sms_source.feeds import REPLIES
 from sms_source.journal.journal import Journal
 from sms_source.journal.local_storage import LocalReservation, LocalStorage
 from sms_source.journal.pull import Pull
@@ -16,7 +17,8 @@ from sms_source.loading.loader import resolve_options
 from sms_source.pulling.bounds import Bounds
 from sms_source.pulling.concurrency import Concurrency
 from sms_source.pulling.drain import Drain
-from sms_source.simulator import SimulatorProcess
+from sms_source.pulling.pull_once import Queue
+from sms_source.simulator import Fault, FaultKind, SimulatorProcess
 from tests.conftest import APP, OTHER_APP, a_reply
 from tests.helpers.jobs import wait_until
 from tests.helpers.journals import files
@@ -117,29 +119,91 @@ def test_feeds_are_drained_side_by_side(configured: SimulatorProcess, journal: J
 def test_what_a_drain_may_not_hand_out_stays_in_the_queue(
     configured: SimulatorProcess, journal: Journal
 ) -> None:
-    """The next drain is called for once, after all of this one is read."""
+    """The next drain is called for once, whether this one is read or not, and knows what waits."""
     configured.enqueue(APP, numbered(300))
-    called: list[int] = []
-    drain = drain_of(journal, bounds=Bounds(records=200), on_full=lambda: called.append(len(read)))
-    read: list[Pull] = []
-    for pull in drain.pulls():
-        assert called == []
-        read.append(pull)
-    assert called == [2]
-    assert (len(texts(read)), drain.report.drained, drain.report.failures) == (200, False, [])
+    called: list[str] = []
+    drain = drain_of(journal, bounds=Bounds(records=200), on_full=lambda: called.append("now"))
+    drain.start()
+    wait_until(lambda: called == ["now"])
+    assert [queue.sms_sdk_app_id for queue in drain.backlog] == [APP]
+    read = list(drain.pulls())
+    assert (called, drain.report.drained, drain.report.failures) == (["now"], False, [])
+    assert len(texts(read)) == 200
     assert configured.stats().queued[f"{APP}/ap-guangzhou"] == 100
+
+
+def test_a_queue_in_which_more_waits_is_pulled_from_side_by_side_at_once(
+    configured: SimulatorProcess, journal: Journal
+) -> None:
+    """Without a probe: the drain before this one has seen a full answer."""
+    configured.configure(latency=0.5)
+    configured.enqueue(APP, numbered(300))
+    concurrency = Concurrency(3)
+    for _ in range(2):
+        concurrency.add(1.0, 0.001)  # as over a network
+    backlog = [Queue(REPLIES, APP, "ap-guangzhou", 100)]
+    drain = drain_of(journal, {"pull_workers": 3}, concurrency=concurrency, backlog=backlog)
+    drain.start()
+    wait_until(lambda: drain.in_flight == 3)
+    assert drain.report.requests == 0
+    assert len(texts(list(drain.pulls()))) == 300
+
+
+def test_a_drain_that_fails_to_call_for_the_next_one_tells_it(
+    configured: SimulatorProcess, journal: Journal
+) -> None:
+    """What it pulled is handed on."""
+    configured.enqueue(APP, numbered(300))
+
+    def fail() -> None:
+        raise JournalError("no room")
+
+    drain = drain_of(journal, bounds=Bounds(records=200), on_full=fail)
+    assert len(texts(list(drain.pulls()))) == 200
+    assert [str(failure) for failure in drain.report.failures] == ["no room"]
+
+
+def test_refusals_for_the_rate_leave_a_backlog_what_it_is(
+    configured: SimulatorProcess, journal: Journal, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Pulling goes on side by side, at a lower rate, without a warning for each."""
+    configured.enqueue(APP, numbered(400))
+    configured.fail_randomly({Fault(FaultKind.API_ERROR, code="RequestLimitExceeded"): 0.2}, seed=1)
+    drain = drain_of(journal, {"pull_limit": 10}, bounds=Bounds(clock=lambda: 0.0))
+    assert len(texts(list(drain.pulls()))) == 400
+    assert (drain.report.drained, drain.report.failures) == (True, [])
+    assert drain.report.rate_limited > 3
+    assert caplog.text == ""
+
+
+def test_a_permit_that_was_not_used_is_given_back(
+    configured: SimulatorProcess, journal: Journal, disk: Disk
+) -> None:
+    """All pulls of the account in this process share the rate: it would be lower from then on."""
+    disk.room = 0
+    options = {"pulls_per_second": 1}
+    for _ in range(2):
+        drain = drain_of(journal, options)
+        assert list(drain.pulls()) == []
+        assert len(drain.report.failures) == 1
+    disk.room = 9
+    configured.enqueue(APP, numbered(1))
+    assert len(list(drain_of(journal, options).pulls())) == 1
 
 
 def test_no_other_drain_is_called_for_when_this_one_is_stopped(
     configured: SimulatorProcess, journal: Journal
 ) -> None:
     """Nothing is asked of the queues any more, and they are not said to be empty."""
+    configured.configure(latency=1.0)
     configured.enqueue(APP, numbered(300))
     called: list[int] = []
     stop = threading.Event()
     drain = drain_of(journal, stop=stop, bounds=Bounds(records=100), on_full=lambda: called.append(1))
-    for _ in drain.pulls():
-        stop.set()
+    drain.start()
+    wait_until(lambda: files(journal) != [])
+    stop.set()
+    assert len(texts(list(drain.pulls()))) == 100
     assert (called, drain.report.drained) == ([], False)
 
 

@@ -32,9 +32,16 @@ class Script:
     says: Callable[[], RawAnswer]
     seen: list[str] = field(default_factory=list)
 
-    def pull(self, feed: Feed, sms_sdk_app_id: str, limit: int) -> RawAnswer:  # noqa: ARG002 - the protocol  # noqa: ARG002
+    def pull(
+        self,
+        feed: Feed,  # noqa: ARG002 - the protocol
+        sms_sdk_app_id: str,
+        limit: int,
+        before_sending: Callable[[], None],
+    ) -> RawAnswer:
         """Answer, or fail."""
         assert (sms_sdk_app_id, limit) == (APP, 100)
+        before_sending()
         self.seen += [path.name.rpartition(".")[2] for path in files(self.journal)]
         return self.says()
 
@@ -57,7 +64,7 @@ def fail(error: Exception) -> Callable[[], RawAnswer]:
 def pull(
     journal: Journal, says: Callable[[], RawAnswer], queue: Queue = QUEUE
 ) -> tuple[Result, list[str], int]:
-    """Make a pull; return its result, the states in the journal after it, and how often a permit was used."""
+    """Make a pull; return its result, the states in the journal after it, and how often one was sent."""
     script, used = Script(journal, says), []
     drain = journal.open_drain()
     result = pull_once(script, drain, queue, lambda: used.append(1))
@@ -134,30 +141,15 @@ def test_credentials_that_fail_end_all_pulling_and_leave_nothing(journal: Journa
 def test_no_request_goes_out_that_the_journal_has_not_taken(
     journal: Journal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The permit is given back all the same."""
+    """Nothing is about to be sent."""
 
     def refuse(*_: object) -> None:
         raise OSError("full")
 
     monkeypatch.setattr(LocalStorage, "reserve", refuse)
     result, states, used = pull(journal, fail(AssertionError("was asked")))
-    assert (states, used, result.pull, result.requested) == ([], 1, None, False)
+    assert (states, used, result.pull, result.requested) == ([], 0, None, False)
     assert isinstance(result.fatal, JournalError)
-
-
-def test_a_permit_is_given_back_whatever_the_journal_fails_with(
-    journal: Journal, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """All pulls of the account in this process share the rate: it would be lower from then on."""
-
-    def fail_unexpectedly(*_: object) -> None:
-        raise MemoryError
-
-    used: list[int] = []
-    monkeypatch.setattr(LocalStorage, "reserve", fail_unexpectedly)
-    with pytest.raises(MemoryError):
-        pull_once(Script(journal, answer), journal.open_drain(), QUEUE, lambda: used.append(1))
-    assert used == [1]
 
 
 @pytest.mark.parametrize("error", [OSError("full"), MemoryError()])

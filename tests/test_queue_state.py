@@ -77,6 +77,17 @@ def test_pulls_that_fail_together_are_one_failure_in_a_row(state: QueueState) ->
     assert (state.failures, state.in_flight) == (before + 1, 0)
 
 
+def test_a_refusal_for_the_rate_among_answers_is_no_reason_to_wait(state: QueueState) -> None:
+    """The rate is lowered; only when no answer comes between two of them, the queue is left alone."""
+    for _ in range(20):
+        state.pull_begins()
+        state.answered(100)
+        assert not fail(state, "RequestLimitExceeded")
+        assert (state.wants(SOON), state.is_full) == (True, True)
+    assert not fail(state, "RequestLimitExceeded")
+    assert (state.wants(SOON), state.is_full) == (False, False)
+
+
 def test_a_refusal_ends_the_queue_at_once(state: QueueState) -> None:
     """Nothing that is refused for good is asked for again."""
     assert fail(state, "AuthFailure.SecretIdNotFound")

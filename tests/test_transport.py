@@ -5,6 +5,7 @@ What a peer does to a request that is on its way is in test_deadline.py.
 
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import closing
 
@@ -56,6 +57,36 @@ def test_a_request_whose_time_is_over_is_never_sent() -> None:
         with pytest.raises(TimeoutError, match="has taken its time"):
             wait()
     assert exchange.stage is Stage.PREPARING
+
+
+def test_whoever_is_asked_before_sending_is_asked_when_all_else_is_done(session: requests.Session) -> None:
+    """The connection stands and nothing has gone out: what is asked for may be leave to send it."""
+    came: list[bytes] = []
+    accepted, sent = threading.Event(), threading.Event()
+
+    def serve(connection: socket.socket, over: threading.Event) -> None:
+        accepted.set()
+        came.append(read_request(connection))
+        sent.set()
+        connection.sendall(EMPTY)
+
+    def ask() -> None:
+        asked.append((accepted.wait(10), exchange.stage, sent.wait(0.2)))
+
+    asked: list[tuple[bool, Stage, bool]] = []
+    with hostile_server(serve) as port:
+        exchange = Exchange(LONG, ask)
+        CURRENT.set(exchange)
+        assert session.post(f"http://127.0.0.1:{port}", b"x", timeout=LONG).ok
+    assert asked == [(True, Stage.TLS, False)]
+    assert (len(came), exchange.stage) == (1, Stage.SENT)
+
+
+def test_what_is_waited_for_before_sending_is_not_counted() -> None:
+    """A request that had to wait for the account's rate has all of its time for the answer."""
+    exchange = Exchange(0.5, lambda: time.sleep(0.6))
+    exchange.send()
+    assert exchange.stage is Stage.SENT
 
 
 def test_a_connection_that_stands_sends_the_next_request_at_once(session: requests.Session) -> None:

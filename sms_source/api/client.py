@@ -9,7 +9,7 @@ retryer sends a failed request twice more: measured.)
 
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from types import TracebackType
 from typing import Any, NamedTuple
@@ -116,15 +116,24 @@ class SmsClient:
         """Close the connection."""
         self._session.close()
 
-    def pull(self, feed: Feed, sms_sdk_app_id: str, limit: int) -> RawAnswer:
+    def pull(
+        self,
+        feed: Feed,
+        sms_sdk_app_id: str,
+        limit: int,
+        before_sending: Callable[[], None] = lambda: None,
+    ) -> RawAnswer:
         """Take up to `limit` records (1 to 100) out of the application's queue, for good.
+
+        `before_sending` is called when nothing is left to do but to send the request: it may wait.
 
         Raises:
             NotExecutedError: nothing was taken; pulling again is safe.
             InDoubtError: up to `limit` records may have been taken and lost; its `body` is what came.
             RefusedError: nothing was taken, and pulling again won't help.
         """
-        return self._post(feed, feed.action, {"SmsSdkAppId": sms_sdk_app_id, "Limit": limit})
+        parameters = {"SmsSdkAppId": sms_sdk_app_id, "Limit": limit}
+        return self._post(feed, feed.action, parameters, before_sending)
 
     def look_up(
         self,
@@ -135,12 +144,13 @@ class SmsClient:
         end: int,
         *,
         limit: int = settings.MAX_PULL_LIMIT,
+        before_sending: Callable[[], None] = lambda: None,
     ) -> RawAnswer:
         """Ask for the records of one phone number (E.164) from `begin` to `end` (Unix seconds).
 
         At most `limit` (1 to 100) come back, and there is no next page: halve the time when there are so
         many. `begin` may be 7 days ago; whether the ends belong to it is not documented. In all that is
-        known a look-up takes nothing out of the queue.
+        known a look-up takes nothing out of the queue. `before_sending` is called as by `pull`.
 
         Raises:
             PullError: as `pull`; it may be repeated, whatever it is.
@@ -153,7 +163,7 @@ class SmsClient:
             "Offset": 0,
             "Limit": limit,
         }
-        return self._post(feed, feed.look_up_action, parameters)
+        return self._post(feed, feed.look_up_action, parameters, before_sending)
 
     def check(self, feed: Feed, sms_sdk_app_id: str) -> None:
         """Prove network, signature, permission and application id without taking a record.
@@ -172,9 +182,11 @@ class SmsClient:
             if error.code != "InvalidParameterValue.IncorrectPhoneNumber":
                 raise
 
-    def _post(self, feed: Feed, action: str, parameters: Mapping[str, Any]) -> RawAnswer:
+    def _post(
+        self, feed: Feed, action: str, parameters: Mapping[str, Any], before_sending: Callable[[], None]
+    ) -> RawAnswer:
         failure = partial(self._failure, feed, action, parameters["SmsSdkAppId"])
-        exchange = Exchange(self._timeout)
+        exchange = Exchange(self._timeout, before_sending)
         CURRENT.set(exchange)
         received = bytearray()
         try:

@@ -16,6 +16,7 @@ import io
 import socket
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as NotDoneError
 from contextlib import suppress
@@ -49,11 +50,13 @@ class Exchange:
 
     Args:
         seconds: from now to the answer's last byte; for the connection alone, `CONNECT_TIMEOUT` at most.
+        before_sending: is called when all is ready to be sent; what it takes is not counted.
     """
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, before_sending: Callable[[], None] = lambda: None) -> None:
         now = time.monotonic()
         self.stage = Stage.PREPARING
+        self._before_sending = before_sending
         self._deadline = now + seconds
         self._until = min(self._deadline, now + CONNECT_TIMEOUT)
 
@@ -66,6 +69,9 @@ class Exchange:
 
     def send(self) -> None:
         """Note that the request may have been executed from here on."""
+        ready_at = time.monotonic()
+        self._before_sending()
+        self._deadline += time.monotonic() - ready_at
         self._until = self._deadline
         self.left()
         self.stage = Stage.SENT

@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -28,6 +28,7 @@ from sms_source.loading.summary import Summary
 from sms_source.loading.target import file_state
 from sms_source.pulling.concurrency import Concurrency
 from sms_source.pulling.drain import Drain
+from sms_source.pulling.pull_once import Queue
 from sms_source.pulling.report import DrainReport
 
 if TYPE_CHECKING:
@@ -197,13 +198,14 @@ class Round:
     def _rows(self) -> dict[str, int]:
         return self._engine().rows(self._feeds)
 
-    def _new_drain(self) -> Drain:
+    def _new_drain(self, backlog: Sequence[Queue] = ()) -> Drain:
         drain = Drain(
             self._options,
             self._journal.open_drain(),
             stop=self._stop,
             on_full=self._go_on,
             concurrency=self._concurrency,
+            backlog=backlog,
         )
         self._drains.append(drain)
         self._summary.reports.append(drain.report)
@@ -212,7 +214,7 @@ class Round:
     def _go_on(self) -> None:
         """Have pulling not wait until the package that is full now is loaded."""
         if time.monotonic() < self._ends_at:
-            self._new_drain().start()
+            self._new_drain(self._drains[-1].backlog).start()
 
     def _note_newest(self, report: DrainReport) -> None:
         newest = report.newest.isoformat() if report.newest else ""

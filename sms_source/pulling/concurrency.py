@@ -37,15 +37,10 @@ class Concurrency:
         self._lock = threading.Lock()
 
     def add(self, seconds: float, cpu_seconds: float) -> None:
-        """Note how long a pull took that was answered, once it had its permit, and its thread's CPU.
-
-        The first alone says little, as it opens the connection.
-        """
+        """Note how long a pull took that was answered, once it had its permit, and its thread's CPU."""
         with self._lock:
             self._pulls.append((seconds, cpu_seconds))
-            count = len(self._pulls)
-            if count > 1:
-                usual, usual_cpu = sorted(self._pulls)[(count - 1) // 2]
-                worthwhile = SHARE * usual / max(usual_cpu, 1e-6)
-                needed = HEADROOM * self._per_second * max(usual, 1e-6)
-                self.limit = round(max(1, min(worthwhile, needed, self.maximum)))
+            usual, usual_cpu = sorted(self._pulls)[(len(self._pulls) - 1) // 2]
+            worthwhile = SHARE * usual / max(usual_cpu, 1e-6)
+            needed = HEADROOM * self._per_second * max(usual, 1e-6)
+            self.limit = round(max(1, min(worthwhile, needed, self.maximum)))

@@ -5,11 +5,9 @@ the one reader.
 """
 
 import logging
-import queue
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
 
 from sms_source.api.client import SmsClient
 from sms_source.configuration import SmsSourceConfiguration
@@ -19,11 +17,11 @@ from sms_source.journal.pull import Pull
 from sms_source.journal.writer import JournalDrain
 from sms_source.pulling.bounds import Bounds
 from sms_source.pulling.concurrency import Concurrency
+from sms_source.pulling.handover import Handover
 from sms_source.pulling.pull_once import Queue, Result, pull_once
 from sms_source.pulling.queue_state import QueueState
 from sms_source.pulling.rate import rate_of
 from sms_source.pulling.report import DrainReport
-from sms_source.settings import BYTES_AHEAD, PULLS_AHEAD
 
 logger = logging.getLogger(__name__)
 
@@ -37,8 +35,10 @@ class Drain:
         bounds: how much a drain may hand out, and for how long it may go on.
         stop: set by others to end pulling; what is in flight is still read.
         report: is filled.
-        on_full: is called when all is read, if the queues may hold more than the bounds allow.
+        on_full: is called once a bound is reached, while the last pulls are in flight: the queues may hold
+            more. A worker calls it; the drain is not closed before it returns.
         concurrency: of the drains before this one; by default, it is found out anew.
+        backlog: queues of which it is known that more waits, so that they need no probe.
     """
 
     def __init__(
@@ -51,15 +51,17 @@ class Drain:
         report: DrainReport | None = None,
         on_full: Callable[[], None] = lambda: None,
         concurrency: Concurrency | None = None,
+        backlog: Sequence[Queue] = (),
     ) -> None:
         self.report = report or DrainReport()
         self._options = options
         self._journal = journal
-        self._queues = [
-            QueueState(Queue(feed, app_id, options.api_region, options.pull_limit))
+        queues = [
+            Queue(feed, app_id, options.api_region, options.pull_limit)
             for feed in feeds_of(options.pull_feeds)
             for app_id in options.sms_sdk_app_ids
         ]
+        self._queues = [QueueState(queue, is_full=queue in backlog) for queue in queues]
         self._rates = {
             feed.action: rate_of(options.credentials.secret_id, feed.action, options.pulls_per_second)
             for feed in feeds_of(options.pull_feeds)
@@ -70,14 +72,14 @@ class Drain:
         )
         self._stop = stop or threading.Event()
         self._on_full = on_full
+        self._is_full = False
         self._cancelled = threading.Event()
         self._changed = threading.Condition()
         self._workers: list[threading.Thread] = []
         self._most_workers = self._concurrency.maximum
         self._working = 0
         self._waiting = 0
-        self._results: queue.Queue[Pull | None] = queue.Queue(maxsize=PULLS_AHEAD)
-        self._bytes_ahead = 0
+        self._results = Handover()
         self._first: Pull | None = None
         self._started_at = 0.0
 
@@ -90,6 +92,11 @@ class Drain:
     def in_flight(self) -> int:
         """Pulls without an answer yet."""
         return sum(state.in_flight for state in self._queues)
+
+    @property
+    def backlog(self) -> list[Queue]:
+        """The queues whose last answer was full."""
+        return [state.queue for state in self._queues if state.is_full]
 
     def start(self) -> None:
         """Start pulling, some way ahead of whoever reads. Without a thread, the report tells the failure."""
@@ -104,16 +111,16 @@ class Drain:
                     "limit of pids), or end others, then run again."
                 )
             )
-            self._results.put(None)
+            self._results.end()
 
     def begin(self) -> bool:
         """Start if need be; return False if nothing comes, and the report tells why."""
         if not self._started_at:
             self.start()
         if self._first is None:
-            self._first = self._take()
+            self._first = self._results.take()
         if self._first is None:
-            self._results.put(None)  # who asks again gets the same answer
+            self._results.end()  # who asks again gets the same answer
         return self._first is not None
 
     def pulls(self) -> Iterator[Pull]:
@@ -126,20 +133,18 @@ class Drain:
             pull = self._first if self.begin() else None
             while pull is not None:
                 yield pull
-                pull = self._take()
+                pull = self._results.take()
         finally:
             self.close()
-        if not (self.report.drained or self.report.failures or self._stop.is_set()):
-            self._on_full()
 
     def close(self) -> None:
         """Stop pulling, and wait for what is in flight: the journal has what nobody read."""
         with self._changed:
             self._cancelled.set()
             self._changed.notify_all()
-        while any(worker.is_alive() for worker in self._workers):
-            with suppress(queue.Empty):
-                self._results.get(timeout=0.05)
+        self._results.open_wide()
+        for worker in self._workers:  # also those that one of them still starts
+            worker.join()
         self._journal.close()
 
     def _start_worker(self) -> None:
@@ -160,7 +165,8 @@ class Drain:
                 while (state := self._next()) is not None:
                     pull = self._pull(client, state)
                     if pull is not None:
-                        self._hand_on(pull)
+                        self._results.put(pull)
+                self._tell_if_full()
         except Exception as error:  # noqa: BLE001 - a thread's failure must not cost what the others have pulled
             self._fail_all(error)
         with self._changed:
@@ -170,25 +176,15 @@ class Drain:
         if last:
             self.report.seconds = time.monotonic() - self._started_at
             self.report.drained = all(state.done for state in self._queues) and not self.report.failures
-            self._results.put(None)
+            self._results.end()
 
-    def _hand_on(self, pull: Pull) -> None:
-        """Give a pull to the reader, once it has room: answers may be large."""
+    def _tell_if_full(self) -> None:
+        """Tell once that a bound was reached, unless what is left in the queues is not to be pulled now."""
         with self._changed:
-            while self._bytes_ahead > BYTES_AHEAD and not self._cancelled.is_set():
-                self._changed.wait(0.2)
-            self._bytes_ahead += len(pull.body)
-        self._results.put(pull)
-
-    def _take(self) -> Pull | None:
-        pull = self._results.get()
-        if pull is not None:
-            with self._changed:
-                was_full = self._bytes_ahead > BYTES_AHEAD
-                self._bytes_ahead -= len(pull.body)
-                if was_full:
-                    self._changed.notify_all()
-        return pull
+            if not self._is_full or self._is_over() or self.report.failures:
+                return
+            tell, self._on_full = self._on_full, lambda: None
+        tell()
 
     def _next(self) -> QueueState | None:
         """Return the next queue to pull from, once one wants it; None when there is nothing more to do."""
@@ -225,8 +221,12 @@ class Drain:
                     logger.warning("%s: pulling goes on with the threads that there are.", error)
 
     def _is_enough(self) -> bool:
-        is_backlog = any(state.is_full for state in self._queues)
-        return self._bounds.reached((self.in_flight + 1) * self._options.pull_limit, is_backlog=is_backlog)
+        """Return whether one more pull might exceed a bound; from then on, none is made."""
+        if not self._is_full:
+            is_backlog = any(state.is_full for state in self._queues)
+            records = (self.in_flight + 1) * self._options.pull_limit
+            self._is_full = self._bounds.reached(records, is_backlog=is_backlog)
+        return self._is_full
 
     def _is_over(self) -> bool:
         return self._stop.is_set() or self._cancelled.is_set()
@@ -235,17 +235,23 @@ class Drain:
         """Make one pull; return it when it handed out records or is in doubt."""
         failures = state.failures
         rate = self._rates[state.queue.feed.action]
-        if not rate.acquire(self._is_over):
+        permit = rate.acquire(self._is_over)
+        if permit is None:
             self._abandon(state)
             return None
         began, cpu_began = time.monotonic(), time.thread_time()
-        result = pull_once(client, self._journal, state.queue, rate.use)
+        try:
+            result = pull_once(client, self._journal, state.queue, permit.use)
+        finally:
+            permit.give_back()
         if result.fatal is not None:
             self._fail_all(result.fatal)
         if result.answer is not None:
             self._answered(state, result)
             self._concurrency.add(time.monotonic() - began, time.thread_time() - cpu_began)
         elif result.refused is not None:
+            if result.refused.is_for_rate:
+                rate.slow_down()
             self._failed(state, result.refused, failures)
         else:
             self._abandon(state)
@@ -263,13 +269,13 @@ class Drain:
         app_id = state.queue.sms_sdk_app_id
         with self._changed:
             self.report.requests += 1
-            self.report.rate_limited += error.code.startswith("RequestLimitExceeded")
+            self.report.rate_limited += error.is_for_rate
             was_done = state.done
             ends = state.failed(error, failures_before)
             if ends and not was_done:
                 self.report.failures.append(error)
             self._changed.notify_all()
-        if not ends:
+        if not ends and not error.is_for_rate:  # those the summary counts
             kind = "is in doubt" if isinstance(error, InDoubtError) else "was not executed"
             logger.warning(
                 "A pull of %s of application %s %s (%s); going on.",

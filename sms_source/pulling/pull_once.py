@@ -19,8 +19,10 @@ from sms_source.journal.writer import Intent, JournalDrain
 class Client(Protocol):
     """What asks the API: `sms_source.api.client.SmsClient`."""
 
-    def pull(self, feed: Feed, sms_sdk_app_id: str, limit: int) -> RawAnswer:
-        """Take up to `limit` records out of a queue, for good."""
+    def pull(
+        self, feed: Feed, sms_sdk_app_id: str, limit: int, before_sending: Callable[[], None]
+    ) -> RawAnswer:
+        """Take up to `limit` records out of a queue, for good; call `before_sending` just before."""
 
 
 class Queue(NamedTuple):
@@ -50,7 +52,7 @@ class Result(NamedTuple):
 
 
 def pull_once(
-    client: Client, drain: JournalDrain, queue: Queue, before_request: Callable[[], None]
+    client: Client, drain: JournalDrain, queue: Queue, before_sending: Callable[[], None]
 ) -> Result:
     """Make one pull.
 
@@ -58,16 +60,14 @@ def pull_once(
         client: asks the API.
         drain: the journal's part that keeps the pull.
         queue: to pull from.
-        before_request: is called once, when the request goes out now or never will.
+        before_sending: is called when the request goes out, and may wait until it may.
     """
     try:
         intent = drain.intend(queue.feed.name, queue.sms_sdk_app_id, queue.region, queue.limit)
     except JournalError as error:
         return Result(fatal=error)
-    finally:
-        before_request()
     try:
-        raw = client.pull(queue.feed, queue.sms_sdk_app_id, queue.limit)
+        raw = client.pull(queue.feed, queue.sms_sdk_app_id, queue.limit, before_sending)
     except PullError as error:
         reason = f"{error.code}: {error.message}"
         if not isinstance(error, InDoubtError):

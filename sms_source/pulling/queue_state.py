@@ -22,14 +22,14 @@ class QueueState:
     is_full: whether the last answer had as many records as were asked for.
     """
 
-    def __init__(self, queue: Queue) -> None:
+    def __init__(self, queue: Queue, *, is_full: bool = False) -> None:
         self.queue = queue
         self.pulls = 0
         self.in_flight = 0
         self.done = False
         self.resume_at = 0.0
         self.failures = 0
-        self.is_full = False
+        self.is_full = is_full
         self._not_executed = 0
         self._in_doubt = 0
 
@@ -56,15 +56,20 @@ class QueueState:
     def failed(self, error: PullError, failures_before: int) -> bool:
         """Note that a pull failed: the next one waits, or, when this returns True, there is none.
 
-        Pulls that were in flight together fail together: they count as one failure in a row.
+        Pulls that were in flight together fail together: they count as one failure in a row. When the API
+        refuses pulls for their rate, and answers others, then a lower rate is all that is needed.
         """
         self.in_flight -= 1
-        self.is_full = False
-        if self.failures == failures_before:
+        is_next = self.failures == failures_before
+        if is_next:
             self.failures += 1
             self._not_executed += isinstance(error, NotExecutedError)
             self._in_doubt += isinstance(error, InDoubtError)
-            self.resume_at = time.monotonic() + backoff(self._not_executed + self._in_doubt)
+        in_a_row = self._not_executed + self._in_doubt
+        if not (error.is_for_rate and in_a_row <= 1):
+            self.is_full = False
+            if is_next:
+                self.resume_at = time.monotonic() + backoff(in_a_row)
         is_refused = not isinstance(error, (NotExecutedError, InDoubtError))
         is_last = is_refused or self._not_executed >= MAX_NOT_EXECUTED or self._in_doubt >= MAX_IN_DOUBT
         self.done = self.done or is_last

@@ -1,7 +1,8 @@
 """The account's rate: never more than so many requests in any second, whoever asks for them.
 
-Another program may use the same quota, so that the API refuses requests all the same: then it is gone halfway
-with, and the full rate is tried again step by step.
+The API may refuse requests all the same: another program uses the same quota, or the network held some back
+and they arrived with later ones. Each refusal lowers the rate by one a second, so that one alone costs next
+to nothing, and many leave the quota to the other program; then it rises again, in ever larger steps.
 """
 
 import logging
@@ -14,11 +15,11 @@ from sms_source.settings import MAX_PULLS_PER_SECOND
 
 logger = logging.getLogger(__name__)
 
-GUARD_SECONDS = 0.02
+GUARD_SECONDS = 0.01
 """Added to the second, for what a request's way to the server may take longer than another's."""
 
 RAISED_AFTER_SECONDS = 2.0
-"""After a refusal, and after each step back to the full rate, until the next step of a request a second."""
+"""After a refusal, and after each step up, until the next step up; each is twice as large as the last one."""
 
 RECENT_PERMITS = 16
 """Of which the quickest tells how far ahead permits are given."""
@@ -35,8 +36,8 @@ class RateLimiter:
     """Lets at most `per_second` requests go in any second; shared by the threads of a process.
 
     A permit counts from when it is used, not from when it was given: in between, an intent is written through
-    to the disk, which takes now a millisecond, now a hundred. So permits are given ahead, by as much as the
-    quickest of the last ones took, and whoever comes too early with one waits.
+    to the disk, which takes now a millisecond, now a hundred, and a connection may be made. So permits are
+    given ahead, by as much as the quickest of the last ones took, and whoever comes too early with one waits.
 
     Args:
         per_second: requests a second.
@@ -53,8 +54,9 @@ class RateLimiter:
     ) -> None:
         self._maximum = self._per_second = per_second
         self._raise_at = 0.0
+        self._step = 1
         self._sent: deque[float] = deque(maxlen=per_second)
-        self._unused: deque[float] = deque()
+        self._unused = 0
         self._preparations: deque[float] = deque([0.0], maxlen=RECENT_PERMITS)
         self._next = clock()
         self._clock = clock
@@ -62,23 +64,24 @@ class RateLimiter:
         self._lock = threading.Lock()
         self._turn = threading.Lock()
 
-    def acquire(self, is_over: Callable[[], bool]) -> bool:
-        """Wait for a permit to send one request; return False, without one, once `is_over()` says so."""
+    def acquire(self, is_over: Callable[[], bool]) -> "Permit | None":
+        """Wait for a permit to send one request; return None once `is_over()` says so."""
         with self._turn:  # one thread waits for the permit, the others for their turn
             while not is_over():
                 with self._lock:
                     now = self._clock()
                     if self._per_second < self._maximum and now >= self._raise_at:
-                        self._per_second += 1
+                        self._per_second = min(self._per_second + self._step, self._maximum)
+                        self._step *= 2
                         self._raise_at = now + RAISED_AFTER_SECONDS
                     ahead = min(self._preparations)
-                    pause = max(self._next - now, self._pause(now + ahead, len(self._unused)))
+                    pause = max(self._next - now, self._pause(now + ahead, self._unused))
                     if pause <= 0:
-                        self._unused.append(now)
+                        self._unused += 1
                         self._next = now + SPREAD / self._per_second
-                        return True
+                        return Permit(self, now)
                 self._sleep(min(pause, 0.2))
-        return False
+        return None
 
     def limit_to(self, per_second: int) -> None:
         """Have another rate from now on; what was sent counts for it, too."""
@@ -87,27 +90,24 @@ class RateLimiter:
                 self._maximum = self._per_second = per_second
                 self._sent = deque(self._sent, maxlen=per_second)
 
-    def use(self) -> None:
-        """Wait until a request may go out, and note that it goes out now, or never will."""
-        with self._lock:
-            # Whichever permit it is: those given at about the same time take about as long.
-            self._preparations.append(self._clock() - self._unused[0])
-        try:
-            while (pause := self._try_to_send()) > 0:
-                self._sleep(pause)
-        finally:  # also when Ctrl-C ends the waiting
-            with self._lock:
-                self._unused.popleft()
-
     def slow_down(self) -> None:
-        """Note that the API refused a request for its rate: go at half of it for now."""
+        """Note that the API refused a request for its rate: one a second less for now."""
         with self._lock:
-            now = self._clock()
-            if (
-                now >= self._raise_at - RAISED_AFTER_SECONDS / 2
-            ):  # those in flight together are refused together
-                self._per_second = max(1, self._per_second // 2)
-                self._raise_at = now + RAISED_AFTER_SECONDS
+            self._per_second = max(1, self._per_second - 1)
+            self._step = 1
+            self._raise_at = self._clock() + RAISED_AFTER_SECONDS
+
+    def send(self, given_at: float) -> None:
+        """Wait until the request of a permit may go out, and note that it goes out now. For `Permit`."""
+        with self._lock:
+            self._preparations.append(self._clock() - given_at)
+        while (pause := self._try_to_send()) > 0:
+            self._sleep(pause)
+
+    def take_back(self) -> None:
+        """Have one permit less on its way to be used. For `Permit`."""
+        with self._lock:
+            self._unused -= 1
 
     def _try_to_send(self) -> float:
         """Note that a request goes out, if one may; return the seconds to wait otherwise."""
@@ -127,6 +127,33 @@ class RateLimiter:
         if surplus > len(self._sent):
             return 0.005  # all that may go are about to
         return self._sent[surplus - 1] + 1 + GUARD_SECONDS - moment
+
+
+class Permit:
+    """Leave to send one request, for one thread: to be used when it goes out, or given back.
+
+    Args:
+        limiter: that gave it.
+        given_at: when, by the limiter's clock.
+    """
+
+    def __init__(self, limiter: RateLimiter, given_at: float) -> None:
+        self._limiter = limiter
+        self._given_at = given_at
+        self._is_open = True
+
+    def use(self) -> None:
+        """Wait until the request may go out: it counts from now on."""
+        try:
+            self._limiter.send(self._given_at)
+        finally:  # also when Ctrl-C ends the waiting
+            self.give_back()
+
+    def give_back(self) -> None:
+        """Let go of it, if it was not used: no request went out, and none will."""
+        if self._is_open:
+            self._is_open = False
+            self._limiter.take_back()
 
 
 def rate_of(secret_id: str, action: str, per_second: int) -> RateLimiter:

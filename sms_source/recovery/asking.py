@@ -173,20 +173,22 @@ class Asker:
             self._client().look_up, question.feed, question.sms_sdk_app_id, question.phone_number, begin, end
         )
         for attempt in range(1, ATTEMPTS + 1):
-            if not rate.acquire(self._stop.is_set):
+            permit = rate.acquire(self._stop.is_set)
+            if permit is None:
                 return None
-            rate.use()
             with self._lock:
                 self.requests += 1
             try:
-                return ask()
+                return ask(before_sending=permit.use)
             except PullError as error:
                 if isinstance(error, RefusedError) or attempt == ATTEMPTS:
                     raise
-                if error.code.startswith("RequestLimitExceeded"):
+                if error.is_for_rate:
                     rate.slow_down()
                     with self._lock:
                         self.rate_limited += 1
+            finally:
+                permit.give_back()
             self._stop.wait(backoff(attempt))
         return None
 

@@ -101,8 +101,11 @@ class Client:
         self._world = world
         self._meanwhile = meanwhile
 
-    def pull(self, feed: Feed, _sms_sdk_app_id: str, limit: int) -> RawAnswer:
+    def pull(
+        self, feed: Feed, _sms_sdk_app_id: str, limit: int, before_sending: Callable[[], None]
+    ) -> RawAnswer:
         """Take records out of the queue, and answer with them, or fail."""
+        before_sending()
         world = self._world
         path = world.journal.reserved
         outcome = world.plan.outcomes[0] if world.plan.outcomes else DELIVERED
@@ -133,6 +136,7 @@ class Drain:
         self.report = DrainReport()
         self.drain_id = journal.drain_id
         self.in_flight = 0
+        self.backlog: list[Queue] = []
         self._world = world
         self._journal = journal
         self._on_full = on_full
@@ -153,12 +157,12 @@ class Drain:
         return bool(self._pulls)
 
     def pulls(self) -> Iterator[Pull]:
-        """Yield what came."""
+        """Yield what came; the next drain has begun by then."""
         self.begin()
-        yield from self._pulls or ()
-        self.close()
         if not (self.report.drained or self.report.failures):
             self._on_full()
+        yield from self._pulls or ()
+        self.close()
 
     def close(self) -> None:
         """End the drain."""

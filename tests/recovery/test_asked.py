@@ -11,7 +11,6 @@ from sms_source.feeds import REPLIES
 from sms_source.journal.journal import Journal
 from sms_source.journal.local_storage import LocalStorage
 from sms_source.journal.pull import Pull, now
-from sms_source.pulling.rate import RateLimiter
 from sms_source.recovery.asked import Asked
 from sms_source.recovery.asked import now as asked_now
 from sms_source.recovery.questions import Question, questions_about
@@ -93,27 +92,6 @@ def test_looked_up_records_keep_their_ids_in_the_archive(tmp_path: Path) -> None
         path.write_bytes(b"garbage")
         journal.commit([drain.drain_id], "1.5", WEEK)
         assert read_all(journal) == [replace(kept[0], load_id="1.5")]
-
-
-def test_a_refused_rate_is_halved_and_rises_again() -> None:
-    """Those in flight together, which are refused together, halve it once."""
-    clock = [0.0]
-    limiter = RateLimiter(
-        20, clock=lambda: clock[0], sleep=lambda seconds: clock.__setitem__(0, clock[0] + seconds)
-    )
-
-    def requests_in(seconds: float) -> int:
-        count, end = 0, clock[0] + seconds
-        while limiter.acquire(lambda: clock[0] >= end):
-            limiter.use()
-            count += 1
-        return count
-
-    assert 19 <= requests_in(1) <= 21
-    for _ in range(5):
-        limiter.slow_down()
-    assert requests_in(1.5) <= 16
-    assert requests_in(60) > 900
 
 
 @pytest.mark.long
