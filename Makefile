@@ -86,7 +86,9 @@ test-postgres: install-s3 ## the tests with a real PostgreSQL, which is installe
 	@$(VENV)/bin/python -m pytest -n auto -m postgres tests/postgres tests/views tests/report/test_databases.py $(ARGS)
 
 test-crash: install ## kills at each boundary of the protocol, and kills that cost more than the process
-	@$(VENV)/bin/python -m pytest -n auto tests/crash/test_variants.py tests/crash/test_kill_points.py $(ARGS)
+	@sh tests/crash/install.sh
+	@$(VENV)/bin/python -m pytest -n auto tests/crash/test_variants.py tests/crash/test_kill_points.py \
+		tests/crash/test_system_calls.py $(ARGS)
 
 # What these need beside the rest stays out of `make install`, which is all that `make test` needs.
 install-s3: install

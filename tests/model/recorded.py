@@ -187,10 +187,11 @@ class Calls:
         self._resize(descriptor, size)
 
     def posix_fallocate(self, descriptor: int, offset: int, size: int) -> None:
-        os.ftruncate(descriptor, offset + size)
+        os.posix_fallocate(descriptor, offset, size)
         self._resize(descriptor, offset + size)
 
     def fsync(self, descriptor: int) -> None:
+        os.fsync(descriptor)
         self._disk.flush(self._open[descriptor])
         self._after()
 
