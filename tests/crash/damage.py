@@ -4,8 +4,6 @@ import random
 import shutil
 from pathlib import Path
 
-from tests.crash.folders import Folders
-
 TEARS = ("empty", "half", "zeros", "missing", "a plain file")
 """What a power cut makes of files that nobody flushed; the last one is for the directory itself."""
 
@@ -30,43 +28,41 @@ def tear(directory: Path, kind: str, draw: random.Random) -> None:
 
 
 class Warehouse:
-    """A DuckDB file that goes back in time.
+    """A warehouse whose files go back in time.
 
     Args:
-        folders: of the job that loads into it.
-        copy: where an older copy is.
-        dataset: the schema.
+        folder: in which they are.
+        pattern: of their names.
+        copy: a folder for an older copy of them.
     """
 
-    def __init__(self, folders: Folders, copy: Path, dataset: str) -> None:
-        self._files = folders.database_files()
+    def __init__(self, folder: Path, pattern: str, copy: Path) -> None:
+        self._folder = folder
+        self._pattern = pattern
         self._copy = copy
-        self._dataset = dataset
 
     def keep_copy(self) -> None:
-        """Copy the database as it is now."""
+        """Copy the warehouse as it is now."""
         shutil.rmtree(self._copy, ignore_errors=True)
         self._copy.mkdir()
-        for path in self._files:
-            if path.exists():
-                shutil.copy2(path, self._copy / path.name)
+        self._copy_files(self._folder, self._copy)
 
     def put_back(self) -> None:
-        """Put the copy in the place of the database; without a copy, there is none then."""
+        """Put the copy in the place of the warehouse; without a copy, there is none then."""
         self.delete()
-        for path in self._files:
-            if (self._copy / path.name).exists():
-                shutil.copy2(self._copy / path.name, path)
+        self._copy_files(self._copy, self._folder)
 
     def delete(self) -> None:
-        """Delete the database."""
-        for path in self._files:
-            path.unlink(missing_ok=True)
+        """Delete the warehouse."""
+        for path in self._folder.glob(self._pattern):
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
 
-    def drop(self) -> None:
-        """Drop the schema, with all that is in it."""
-        import duckdb
-
-        if self._files[0].exists():
-            with duckdb.connect(str(self._files[0])) as connection:
-                connection.execute(f"drop schema if exists {self._dataset} cascade")
+    def _copy_files(self, folder: Path, to: Path) -> None:
+        for path in folder.glob(self._pattern):
+            if path.is_dir():
+                shutil.copytree(path, to / path.name)
+            else:
+                shutil.copy2(path, to / path.name)

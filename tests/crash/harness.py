@@ -27,7 +27,7 @@ import time
 import uuid
 from collections import deque
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from datetime import datetime, timezone
 from pathlib import Path
 from types import TracebackType
@@ -253,18 +253,31 @@ class Harness:
 
     def _send_back_in_time(self) -> None:
         """Do to the warehouse what a person may, between two runs."""
-        warehouse = Warehouse(self._actors[0].folders, self._root / "copy", self._dataset)
+        options = self._options
+        acts: dict[float, tuple[str, Callable[[], None]]] = {}
+        folder = options.warehouse or (options.destination == "duckdb" and self._actors[0].folders.job)
+        if folder:
+            pattern = "*" if options.warehouse else f"{self._actors[0].folders.database.name}*"
+            warehouse = Warehouse(Path(folder), pattern, self._root / "copy")
+            acts = {
+                0.2: ("kept", warehouse.keep_copy),
+                0.4: ("put back", warehouse.put_back),
+                0.5: ("deleted", warehouse.delete),
+            }
+        if options.destination != "filesystem":
+            acts[0.6 if folder else 0.3] = ("dropped", self._drop_dataset)
         chance = self._random.random()
-        for what, act, share in (
-            ("kept", warehouse.keep_copy, 0.2),
-            ("put back", warehouse.put_back, 0.2),
-            ("deleted", warehouse.delete, 0.1),
-            ("dropped", warehouse.drop, 0.1),
-        ):
-            if 0 <= chance < share:
+        for below, (what, act) in acts.items():
+            if chance < below:
                 act()
                 self.report.counts[what] += 1
-            chance -= share
+                return
+
+    def _drop_dataset(self) -> None:
+        from dlt.destinations.exceptions import DatabaseUndefinedRelation
+
+        with suppress(DatabaseUndefinedRelation), self._pipeline("dropper").sql_client() as client:
+            client.drop_dataset()
 
     def _begin_anew(self) -> None:
         """Be as if the job had never run here. The queues are empty."""
@@ -316,18 +329,7 @@ class Harness:
             self.report.violations += truth.violations
 
     def _read_tables(self, feed: str) -> Tables:
-        os.environ["RUNTIME__DLTHUB_TELEMETRY"] = "false"
-        import dlt
-
-        destination: Any = self._options.destination
-        if destination == "duckdb":
-            destination = dlt.destinations.duckdb(str(self._actors[0].folders.database))
-        pipeline = dlt.pipeline(
-            f"crash_{uuid.uuid4().hex}",
-            pipelines_dir=str(self._root / "reader"),
-            destination=destination,
-            dataset_name=self._dataset,
-        )
+        pipeline = self._pipeline("reader")
         tables = []
         with pipeline.sql_client() as client:
             for name in (feed, "pulls", "rejected_records"):
@@ -338,6 +340,21 @@ class Harness:
                     rows = (dict(zip(columns, row, strict=True)) for row in cursor.fetchall())
                     tables.append([_with_moments(row) for row in rows])
         return Tables(*tables)
+
+    def _pipeline(self, name: str) -> Any:
+        """Return a pipeline of dlt's into the dataset, with a working directory of its own."""
+        os.environ["RUNTIME__DLTHUB_TELEMETRY"] = "false"
+        import dlt
+
+        destination: Any = self._options.destination
+        if destination == "duckdb":
+            destination = dlt.destinations.duckdb(str(self._actors[0].folders.database))
+        return dlt.pipeline(
+            f"crash_{uuid.uuid4().hex}",
+            pipelines_dir=str(self._root / name),
+            destination=destination,
+            dataset_name=self._dataset,
+        )
 
     def _new_dataset_name(self) -> str:
         return "sms" if self._options.destination == "duckdb" else f"sms_{uuid.uuid4().hex[:12]}"

@@ -17,7 +17,9 @@ class Options:
     wipe_data: delete dlt's data directory after every kill, as an ephemeral runner does.
     tear_data: damage dlt's working directory after every kill, as a power cut does.
     new_dataset: a kill or two before the dataset exists, a check, and everything anew, over and over.
-    heal: put an older copy of the warehouse back between runs, or delete it, or drop its schema.
+    heal: put an older copy of the warehouse back between runs, or delete it, or drop its dataset.
+    warehouse: the folder in which all of it is, and nothing else; None for the job's DuckDB file, and for a
+        server, of which there is no copy.
     replays: the share of runs that load the archive again.
     jobs: two of them load into one dataset at once, each with queues and a journal of its own.
     same_name: whether these have one pipeline name.
@@ -42,6 +44,7 @@ class Options:
     tear_data: bool = False
     new_dataset: bool = False
     heal: bool = False
+    warehouse: str | None = None
     receipts: bool = False
     replays: float = 0.0
     jobs: int = 1

@@ -74,7 +74,9 @@ def lake(
     settings = {}
     monkeypatch.setenv("HOME", str(extensions))
     if "SQLite" in request.param:
-        catalog, files = own_folders / "catalog.sqlite", own_folders / "files"
+        folder = own_folders / "lake"
+        folder.mkdir()
+        catalog, files = folder / "catalog.sqlite", folder / "files"
         settings = {"CATALOG": f"sqlite:///{catalog}", "STORAGE__BUCKET_URL": str(files)}
         lake = Lake(f"sqlite:{catalog}", f"data_path '{files}'", secret="")
     else:

@@ -115,7 +115,7 @@ def test_forgetting_a_person_tells_what_stays_and_what_ends_it(
 @pytest.mark.parametrize(
     ("lake", "options"),
     [
-        pytest.param(CATALOGS[0], Options(kills=3, replays=0.5), id="one job"),
+        pytest.param(CATALOGS[0], Options(kills=3, replays=0.5, heal=True, warehouse="lake"), id="one job"),
         pytest.param(CATALOGS[1], Options(kills=3, jobs=2), id="two jobs"),
     ],
     indirect=["lake"],

@@ -49,7 +49,8 @@ class Iceberg:
 def iceberg(own_folders: Path, monkeypatch: pytest.MonkeyPatch) -> Iceberg:
     """Provide an empty folder with a catalog, and dlt's configuration in the environment pointing to them."""
     monkeypatch.setenv("HOME", str(own_folders))
-    tables = Iceberg(own_folders / "lake")
+    (own_folders / "lake").mkdir()
+    tables = Iceberg(own_folders / "lake" / "tables")
     monkeypatch.setenv("DESTINATION__FILESYSTEM__BUCKET_URL", str(tables.folder))
     monkeypatch.setenv(CATALOG, json.dumps(tables.catalog))
     return tables
@@ -185,7 +186,8 @@ def test_old_rows_leave_the_tables(configured: SimulatorProcess, iceberg: Iceber
 
 def test_kills_of_the_job_lose_and_double_nothing(iceberg: Iceberg) -> None:
     """SIGKILL at six moments of the job's life, and each reply is in the Iceberg tables once."""
-    report = run_crash_harness(kills=6, seed=20_261_130, catalog=iceberg.catalog)
+    folder = str(iceberg.folder.parent)
+    report = run_crash_harness(6, 20_261_130, iceberg.catalog, heal=True, warehouse=folder)
     assert report.kills >= 6
     assert not report.violations, str(report)
     assert report.counts["loaded"] > 0

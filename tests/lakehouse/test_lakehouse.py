@@ -222,7 +222,7 @@ def test_old_rows_leave_the_tables(configured: SimulatorProcess, lake: Lake, job
 
 def test_kills_of_the_job_lose_and_double_nothing(lake: Lake) -> None:
     """SIGKILL at ten moments of the job's life, and each reply is in the Delta tables once."""
-    report = run_crash_harness(kills=10, seed=20_261_122)
+    report = run_crash_harness(kills=10, seed=20_261_122, heal=True, warehouse=str(lake.folder))
     assert report.kills >= 10
     assert not report.violations, str(report)
     assert report.counts["loaded"] > 0

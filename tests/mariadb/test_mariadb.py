@@ -148,7 +148,7 @@ def test_what_the_server_still_does_for_a_killed_job_does_not_meet_the_next_run(
 @pytest.mark.parametrize(
     "options",
     [
-        pytest.param(Options(kills=10, replays=0.3, receipts=True), id="one job"),
+        pytest.param(Options(kills=10, replays=0.3, heal=True, receipts=True), id="one job"),
         pytest.param(Options(kills=6, jobs=2, same_name=True), id="two jobs"),
         pytest.param(Options(kills=4, new_dataset=True), id="before the dataset exists"),
     ],

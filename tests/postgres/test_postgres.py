@@ -215,7 +215,7 @@ def test_a_wrong_password_is_named_and_not_shown(
 
 def test_kills_of_the_job_lose_and_double_nothing(postgres: PostgresWarehouse) -> None:
     """SIGKILL at ten moments of the job's life, and each reply is in PostgreSQL once."""
-    report = run_crash_harness(Options(kills=10, seed=20_261_122, destination="postgres"))
+    report = run_crash_harness(Options(kills=10, seed=20_261_122, heal=True, destination="postgres"))
     assert report.kills >= 10
     assert not report.violations, str(report)
     assert report.counts["loaded"] > 0
