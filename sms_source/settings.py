@@ -63,6 +63,9 @@ PULLS_AHEAD = 512
 """Answers that wait for their reader at most: what five seconds bring, which is about as long as a full
 package takes to be loaded, and archived in a store that is far away, while pulling goes on."""
 
+PULLS_DECODED = 128
+"""Of them, those whose records wait decoded; the bodies of the others take a fourth of the memory."""
+
 BYTES_AHEAD = 16 << 20
 """Bytes of answers beyond which no further one waits for its reader."""
 

@@ -4,17 +4,25 @@ import threading
 from collections.abc import Callable
 from datetime import datetime, timezone
 
+import orjson
 import pytest
 
+from sms_source.api.answers import parse_answer
+from sms_source.feeds import REPLIES
 from sms_source.journal.pull import Pull
 from sms_source.pulling.handover import Handover
 from sms_source.settings import BYTES_AHEAD, PULLS_AHEAD
+from tests.conftest import a_reply
 from tests.helpers.jobs import wait_until
 
 
 def a_pull(number: int, size: int = 0) -> Pull:
-    """Return a pull with a body of so many bytes."""
-    return Pull(f"d/{number}", "replies", "1", "r", 100, datetime.now(timezone.utc), body=bytes(size))
+    """Return a pull that brought a reply of so many letters."""
+    body = orjson.dumps(
+        {"Response": {"PullSmsReplyStatusSet": [a_reply("x" * size)], "RequestId": str(number)}}
+    )
+    asked = Pull(f"d/{number}", "replies", "1", "r", 100, datetime.now(timezone.utc))
+    return asked.answered(parse_answer(REPLIES, body), body)
 
 
 def in_thread(do: Callable[[], None]) -> threading.Thread:
@@ -38,6 +46,16 @@ def test_pulls_are_taken_in_the_order_in_which_they_were_put() -> None:
     ]
     handover.end()
     assert handover.take() is None
+
+
+def test_what_is_taken_is_what_was_put_however_many_wait() -> None:
+    """Behind the first ones, the bodies alone are kept; of a doubt also what its broken answer brought."""
+    pulls = [a_pull(number) for number in range(PULLS_AHEAD - 1)]
+    pulls.append(a_pull(0).doubted("Client.TruncatedBody: ", body=b'{"Resp', records=[a_reply("b")]))
+    handover = Handover()
+    for pull in pulls:
+        handover.put(pull)
+    assert [handover.take() for _ in pulls] == pulls
 
 
 def test_a_reader_waits_for_what_comes() -> None:

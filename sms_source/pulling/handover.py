@@ -2,13 +2,19 @@
 
 import threading
 from collections import deque
+from dataclasses import replace
 
+from sms_source.api.answers import parse_answer
+from sms_source.feeds import FEEDS
 from sms_source.journal.pull import Pull
-from sms_source.settings import BYTES_AHEAD, PULLS_AHEAD
+from sms_source.settings import BYTES_AHEAD, PULLS_AHEAD, PULLS_DECODED
 
 
 class Handover:
-    """So many pulls, and bytes of their answers, wait at most: whoever puts one more waits for the reader."""
+    """So many pulls, and bytes of their answers, wait at most: whoever puts one more waits for the reader.
+
+    A pull is answered, or in doubt; what is taken is equal to what was put.
+    """
 
     def __init__(self) -> None:
         self._waiting: deque[Pull | None] = deque()
@@ -22,7 +28,8 @@ class Handover:
         """Have the reader get a pull, once there is room for it."""
         with self._went:
             self._went.wait_for(self._has_room)
-            self._waiting.append(pull)
+            is_crowded = len(self._waiting) >= PULLS_DECODED
+            self._waiting.append(replace(pull, records=[]) if is_crowded and not pull.in_doubt else pull)
             self._bytes += len(pull.body)
             self._came.notify()
 
@@ -40,7 +47,9 @@ class Handover:
             if pull is not None:
                 self._bytes -= len(pull.body)
                 self._went.notify()
-            return pull
+        if pull is not None and not (pull.records or pull.in_doubt):
+            return replace(pull, records=parse_answer(FEEDS[pull.feed], pull.body).records)
+        return pull
 
     def open_wide(self) -> None:
         """Let nobody wait for room any more: nobody reads."""
