@@ -150,7 +150,7 @@ test-views: install ## the views in dlt's dashboard and in a marimo notebook
 	@$(VENV)/bin/python -m pytest -m "not long" tests/views/test_queries.py -k "dashboard or notebook" $(ARGS)
 
 test-thorough: install ## 10,000 hostile answers of each kind, and a million simulated crashes
-	@$(VENV)/bin/python -m pytest -m "long or not long" tests/test_fuzz.py tests/test_model.py --hypothesis-profile=thorough $(ARGS)
+	@$(VENV)/bin/python -m pytest -n auto -m "long or not long" tests/test_fuzz.py tests/test_model.py --hypothesis-profile=thorough $(ARGS)
 
 crash: install ## kills the job KILLS times (1,000) and looks whether anything was lost or doubled
 	@$(VENV)/bin/python -m tests.crash.harness --kills $(KILLS) $(ARGS)

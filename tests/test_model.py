@@ -114,6 +114,7 @@ STEPS = st.one_of(
 
 
 @pytest.mark.long
+@pytest.mark.parametrize("_part", range(4 if IS_THOROUGH else 1))
 @settings(deadline=None, max_examples=2_500 if IS_THOROUGH else 25, suppress_health_check=list(HealthCheck))
 @given(
     history=st.lists(STEPS, min_size=2, max_size=12),
@@ -122,7 +123,7 @@ STEPS = st.one_of(
     seed=st.integers(0, 2**32),
 )
 def test_crashes_of_long_histories_are_made_whole(
-    history: list[Step], kind: str, late: list[int], seed: int
+    _part: int, history: list[Step], kind: str, late: list[int], seed: int
 ) -> None:
     """Replies, faults, crashes, replays and older warehouses in any order; a sample of each run's crashes."""
     steps: list[Step] = [*history]

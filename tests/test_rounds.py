@@ -1,5 +1,7 @@
 """One round: in which order what waits is loaded, when another drain begins, and what is left alone."""
 
+import time
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +100,29 @@ def test_a_round_that_has_gone_on_long_enough_leaves_the_rest_to_the_next(
         assert job.round().total("replies") == 250
     assert warehouse.contents() == [f"{number:03d}" for number in range(450)]
     assert warehouse.query("select count(distinct _dlt_load_id) from sms.replies") == [(3,)]
+
+
+def test_the_archive_is_tidied_once_a_day_also_when_nothing_comes(
+    configured: SimulatorProcess, folder: str, warehouse: Warehouse
+) -> None:
+    """Or a job whose queues stay empty would keep what people wrote for ever."""
+    configured.enqueue(APP, [a_reply("a")])
+    second = 1 / 86_400
+    with loader(journal_retention_days=second) as job:
+        job.round().raise_for_failure()
+    time.sleep(1.1)
+    with Journal(folder) as journal:
+        assert len(journal.archive.names()) == 1
+        tidied_at = journal.identity.tidied_at
+        assert tidied_at is not None
+    for days, kept in ((0.9, 1), (1.1, 0)):
+        with Journal(folder) as journal:
+            journal.note(tidied_at=(datetime.fromisoformat(tidied_at) - timedelta(days)).isoformat())
+        with loader(journal_retention_days=second) as job:
+            assert job.round().total("requests") == 1
+        with Journal(folder) as journal:
+            assert len(journal.archive.names()) == kept
+    assert warehouse.contents() == ["a"]
 
 
 def test_the_newest_reply_stays_the_newest_when_older_ones_come(

@@ -50,6 +50,7 @@ class Identity:
         change and its number on the disk; None where the destination is no file.
     keys: ids of the keys that files here may be encrypted with; None when that is not known.
     retention_at: when rows that are too old were last looked for in the tables, in ISO 8601.
+    tidied_at: the same of the archive; None before the first load.
     made_from: digest of what the tables and views were last made from; None before the first time.
     tables: which version of each of a lakehouse's tables is the one that this journal left.
     """
@@ -61,6 +62,7 @@ class Identity:
     database: list[int] | None = None
     keys: list[str] | None = None
     retention_at: str | None = None
+    tidied_at: str | None = None
     made_from: str | None = None
     tables: dict[str, int] = field(default_factory=dict)
 

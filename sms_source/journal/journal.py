@@ -35,7 +35,7 @@ from sms_source.journal.identity import (
     note,
     refuse_another,
 )
-from sms_source.journal.pull import Pull
+from sms_source.journal.pull import Pull, now
 from sms_source.journal.reader import FOLDER, Files, Reader, fingerprint
 from sms_source.journal.spill import Spill
 from sms_source.journal.storage import Storage, names_in, open_storage, set_aside
@@ -182,6 +182,13 @@ class Journal:
         with self._archiving():
             self._commit(list(items), load_id, retention)
 
+    def tidy(self, retention: timedelta) -> None:
+        """Delete what was archived longer ago than the retention, as `commit` does; raise as it does."""
+        with self._archiving():
+            self.storage.check_held()
+            self.archive.tidy(retention)
+        self.note(tidied_at=now().isoformat())
+
     def finish_commits(self, items: Iterable[str]) -> bool:
         """Remove what the archive has already: a kill, or a store that failed, ended its removal halfway.
 
@@ -191,10 +198,7 @@ class Journal:
             items: drains and bundles, as `unloaded` gives them.
 
         Returns:
-            Whether the archive had anything of them.
-
-        Raises:
-            JournalLockedError, JournalError: as `commit`.
+            Whether the archive had anything of them. Raises as `commit`.
         """
         with self._archiving():
             self.storage.check_held()
@@ -223,7 +227,7 @@ class Journal:
         self.storage.check_held()
         # Before anything is archived: a run that is killed from here on leaves no note of a database that a
         # backup could bring back, lacking what is about to be archived as loaded.
-        self.note(last_load=load_id, database=NO_DATABASE)
+        self.note(last_load=load_id, database=NO_DATABASE, tidied_at=now().isoformat())
         self.spill.take_into(self.storage)
         drains: dict[str, Files] = {}
         for item in items:

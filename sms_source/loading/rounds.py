@@ -91,8 +91,12 @@ class Round:
             wanted = made_from(self._feeds, self._options)
             is_changed = self._journal.identity.made_from != wanted
             is_quiet = is_known and not is_changed and not self._unloaded() and not drain.begin()
-            if is_quiet and not self._is_retention_due():
-                return
+            if is_quiet:
+                tidied_at = self._journal.identity.tidied_at
+                if tidied_at and _is_due(tidied_at):
+                    self._journal.tidy(self._retention)
+                if not self._is_retention_due():
+                    return
             if self._journal.identity.last_load is None:
                 self._engine().refuse_what_is_in_the_way(self._owner.location)
             self._commit_loaded()
@@ -235,9 +239,8 @@ class Round:
 
     def _is_retention_due(self) -> bool:
         """Return whether a quiet round is to look for rows that are too old, too: once a day."""
-        last = self._journal.identity.retention_at
-        is_recent = last is not None and now() - datetime.fromisoformat(last) < RETENTION_INTERVAL
-        return self._options.tables_retention_days is not None and not is_recent
+        has_limit = self._options.tables_retention_days is not None
+        return has_limit and _is_due(self._journal.identity.retention_at)
 
     def _delete_old(self) -> bool:
         """Delete the rows that have been in the tables for longer than they may; whether there is a limit."""
@@ -245,3 +248,8 @@ class Round:
         if days is not None:
             self._engine().delete_old(now() - timedelta(days=days))
         return days is not None
+
+
+def _is_due(last: str | None) -> bool:
+    """Return whether what is done once a day was done longer ago, or never."""
+    return last is None or now() - datetime.fromisoformat(last) >= RETENTION_INTERVAL
