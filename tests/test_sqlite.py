@@ -18,6 +18,9 @@ from tests.conftest import APP, Job, Rows, a_reply
 from tests.helpers.replies import canonical, everything_people_write
 from tests.helpers.spellings import assert_forgotten
 
+# What Python has deprecated for the values that are bound to a statement.
+pytestmark = pytest.mark.filterwarnings("error:The default datetime adapter")
+
 TO_SQLITE = ("--destination", "sqlalchemy")
 FIELDS = (
     *("phone_number", "country_code", "subscriber_number", "sign_name", "extend_code", "reply_content"),

@@ -80,7 +80,8 @@ def delete_old(client: SqlJobClientBase, before: datetime) -> None:
     sql: Any = client.sql_client
     for dataset in (sql.dataset_name, sql.staging_dataset_name):
         for table in existing_tables(client, dataset):
-            sql.execute_sql(f"delete from {_name(sql, table, dataset)} where pulled_at < %s", before)
+            name = _name(sql, table, dataset)
+            sql.execute_sql(f"delete from {name} where pulled_at < %s", _value(sql, before))
 
 
 def existing_tables(client: SqlJobClientBase, dataset: str) -> list[str]:
@@ -210,7 +211,13 @@ def _note(sql: Any, people: People, rows: Rows, in_journal: Mapping[str, int]) -
     columns = ", ".join(f"{column} {of_mysql.get(kind, kind)}" for column, kind in _COLUMNS.items())
     sql.execute_sql(f"create table if not exists {name} ({columns})")
     for row in noted(people, rows, in_journal):
-        sql.execute_sql(f"insert into {name} ({', '.join(row)}) values ({_places(row)})", *row.values())
+        values = (_value(sql, value) for value in row.values())
+        sql.execute_sql(f"insert into {name} ({', '.join(row)}) values ({_places(row)})", *values)
+
+
+def _value(sql: Any, value: Any) -> Any:
+    """Return a value as the driver takes it: SQLite has texts for times, which Python is to make no more."""
+    return value.isoformat(" ") if isinstance(value, datetime) and _is_sqlite(sql) else value
 
 
 def _reclaim(sql: Any, tables: Iterable[str], datasets: Iterable[str]) -> None:
