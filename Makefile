@@ -22,7 +22,7 @@ KILLS = 1000
 # How many rounds `make soak` follows the queues.
 ROUNDS = 2000
 
-.PHONY: help install demo picture wheel test test-long coverage test-wheel test-lowest test-crash test-postgres install-s3 test-s3 test-workflows test-lakehouse test-ducklake test-mariadb test-airflow test-receive test-report test-views install-browser test-thorough crash soak bench check format constraints clean
+.PHONY: help install demo picture wheel test test-long coverage test-wheel test-lowest test-crash test-postgres install-s3 test-s3 test-workflows install-lakes test-lakehouse test-ducklake test-mariadb test-airflow test-receive test-report test-views install-browser test-thorough crash soak bench check format constraints clean
 
 help: ## this list
 	@echo "make TARGET, with Python $$($(PYTHON) -c 'import sys; print(sys.version.split()[0])' 2>&1)"
@@ -104,17 +104,19 @@ test-workflows: install-s3 ## GitHub's workflow, step by step in clean clones, w
 	@sh tests/postgres/install.sh
 	@$(VENV)/bin/python -m pytest -n auto tests/workflows $(ARGS)
 
-test-lakehouse: ## Delta tables, on a disk and in an object store, and Spark that reads them; Iceberg tables; needs Java
-	@sh tests/lakehouse/install.sh
-	@$(MAKE) VENV=.venv-lakehouse CONSTRAINTS="$(CONSTRAINTS)" PYTHON="$(PYTHON)" install
-	@.venv-lakehouse/bin/python -m pip --disable-pip-version-check install --no-compile -q -r tests/lakehouse/requirements.txt
-	@.venv-lakehouse/bin/python -m pytest -n auto --dist loadfile tests/lakehouse $(ARGS)
+# One environment for both: DuckDB's extensions are built for one DuckDB, which is not that of constraints.txt.
+install-lakes:
+	@$(MAKE) VENV=.venv-lakes CONSTRAINTS="$(CONSTRAINTS)" PYTHON="$(PYTHON)" install-s3
+	@.venv-lakes/bin/python -m pip --disable-pip-version-check install --no-compile -q \
+		-r tests/lakehouse/requirements.txt -r tests/ducklake/requirements.txt
 
-test-ducklake: ## a DuckLake: catalogs in SQLite and in PostgreSQL, files in a folder and in S3, kills, compaction
+test-lakehouse: install-lakes ## Delta tables, on a disk and in an object store, and Spark that reads them; Iceberg tables; needs Java
+	@sh tests/lakehouse/install.sh
+	@.venv-lakes/bin/python -m pytest -n auto --dist loadfile tests/lakehouse $(ARGS)
+
+test-ducklake: install-lakes ## a DuckLake: catalogs in SQLite and in PostgreSQL, files in a folder and in S3, kills, compaction
 	@sh tests/postgres/install.sh
-	@$(MAKE) VENV=.venv-ducklake CONSTRAINTS="$(CONSTRAINTS)" PYTHON="$(PYTHON)" install-s3
-	@.venv-ducklake/bin/python -m pip --disable-pip-version-check install --no-compile -q -r tests/ducklake/requirements.txt
-	@.venv-ducklake/bin/python -m pytest -n auto tests/ducklake $(ARGS)
+	@.venv-lakes/bin/python -m pytest -n auto tests/ducklake $(ARGS)
 
 test-mariadb: install ## the tests with a real MariaDB, which is installed on Debian when run as root
 	@sh tests/mariadb/install.sh
