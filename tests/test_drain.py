@@ -68,6 +68,11 @@ def texts(pulls: list[Pull]) -> list[str]:
     return [record["ReplyContent"] for pull in pulls for record in pull.records]
 
 
+def pulling_threads() -> list[threading.Thread]:
+    """Return the threads that pull."""
+    return [thread for thread in threading.enumerate() if thread.name.startswith("pull-")]
+
+
 def numbered(count: int) -> list[dict[str, Any]]:
     """Return replies that their text tells apart."""
     return [a_reply(f"{number:04d}") for number in range(count)]
@@ -119,17 +124,47 @@ def test_feeds_are_drained_side_by_side(configured: SimulatorProcess, journal: J
 def test_what_a_drain_may_not_hand_out_stays_in_the_queue(
     configured: SimulatorProcess, journal: Journal
 ) -> None:
-    """The next drain is called for once, whether this one is read or not, and knows what waits."""
+    """The next drain is called for once, and only when this one is read: they would pile up in memory."""
     configured.enqueue(APP, numbered(300))
     called: list[str] = []
     drain = drain_of(journal, bounds=Bounds(records=200), on_full=lambda: called.append("now"))
     drain.start()
-    wait_until(lambda: called == ["now"])
-    assert [queue.sms_sdk_app_id for queue in drain.backlog] == [APP]
-    read = list(drain.pulls())
+    wait_until(lambda: not pulling_threads())
+    assert (called, [queue.sms_sdk_app_id for queue in drain.backlog]) == ([], [APP])
+    pulls = drain.pulls()
+    read = [next(pulls)]
+    assert called == ["now"]
+    read += pulls
     assert (called, drain.report.drained, drain.report.failures) == (["now"], False, [])
     assert len(texts(read)) == 200
     assert configured.stats().queued[f"{APP}/ap-guangzhou"] == 100
+
+
+def test_the_next_drain_is_called_for_while_the_last_answers_are_on_their_way(
+    configured: SimulatorProcess, journal: Journal
+) -> None:
+    """Pulling does not pause between two drains: here, it is called for in the middle of a pull."""
+    configured.enqueue(APP, numbered(300))
+    in_flight: list[int] = []
+    concurrency = Concurrency(2)
+    for _ in range(2):
+        concurrency.add(1.0, 0.001)  # as over a network
+    backlog = [Queue(REPLIES, APP, "ap-guangzhou", 100)]
+    drain: Drain = drain_of(
+        journal,
+        {"pull_workers": 2},
+        bounds=Bounds(records=300),
+        on_full=lambda: in_flight.append(drain.in_flight),
+        concurrency=concurrency,
+        backlog=backlog,
+    )
+    configured.configure(latency=0.5)
+    pulls = drain.pulls()
+    read = [next(pulls)]
+    configured.configure(latency=1.0)
+    read += pulls
+    assert in_flight == [1]
+    assert len(texts(read)) == 300
 
 
 def test_a_queue_in_which_more_waits_is_pulled_from_side_by_side_at_once(
@@ -233,7 +268,7 @@ def test_who_stops_reading_leaves_the_rest_in_the_journal(
     next(pulls)
     pulls.close()  # type: ignore[attr-defined] # a generator
     assert drain.in_flight == 0
-    assert not [thread for thread in threading.enumerate() if thread.name.startswith("pull-")]
+    assert not pulling_threads()
     there = texts([*journal.read(drain.drain_id)])
     assert sorted(there) == [f"{number:04d}" for number in range(configured.stats().handed_out)]
     assert len(there) >= 200

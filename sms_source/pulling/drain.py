@@ -19,7 +19,7 @@ from sms_source.pulling.bounds import Bounds
 from sms_source.pulling.concurrency import Concurrency
 from sms_source.pulling.handover import Handover
 from sms_source.pulling.pull_once import Queue, Result, pull_once
-from sms_source.pulling.queue_state import QueueState
+from sms_source.pulling.queue_state import QueueState, queues_of
 from sms_source.pulling.rate import rate_of
 from sms_source.pulling.report import DrainReport
 
@@ -35,8 +35,8 @@ class Drain:
         bounds: how much a drain may hand out, and for how long it may go on.
         stop: set by others to end pulling; what is in flight is still read.
         report: is filled.
-        on_full: is called once a bound is reached, while the last pulls are in flight: the queues may hold
-            more. A worker calls it; the drain is not closed before it returns.
+        on_full: is called once this drain is being read and a bound is reached, be the last pulls in flight:
+            the queues may hold more. The drain is not closed before it returns.
         concurrency: of the drains before this one; by default, it is found out anew.
         backlog: queues of which it is known that more waits, so that they need no probe.
     """
@@ -56,12 +56,7 @@ class Drain:
         self.report = report or DrainReport()
         self._options = options
         self._journal = journal
-        queues = [
-            Queue(feed, app_id, options.api_region, options.pull_limit)
-            for feed in feeds_of(options.pull_feeds)
-            for app_id in options.sms_sdk_app_ids
-        ]
-        self._queues = [QueueState(queue, is_full=queue in backlog) for queue in queues]
+        self._queues = queues_of(options, backlog)
         self._rates = {
             feed.action: rate_of(options.credentials.secret_id, feed.action, options.pulls_per_second)
             for feed in feeds_of(options.pull_feeds)
@@ -72,7 +67,7 @@ class Drain:
         )
         self._stop = stop or threading.Event()
         self._on_full = on_full
-        self._is_full = False
+        self._is_full = self._is_read = False
         self._cancelled = threading.Event()
         self._changed = threading.Condition()
         self._workers: list[threading.Thread] = []
@@ -131,6 +126,8 @@ class Drain:
         """
         try:
             pull = self._first if self.begin() else None
+            self._is_read = True
+            self._tell_if_full()
             while pull is not None:
                 yield pull
                 pull = self._results.take()
@@ -181,10 +178,13 @@ class Drain:
     def _tell_if_full(self) -> None:
         """Tell once that a bound was reached, unless what is left in the queues is not to be pulled now."""
         with self._changed:
-            if not self._is_full or self._is_over() or self.report.failures:
+            if not (self._is_read and self._is_full) or self._is_over() or self.report.failures:
                 return
             tell, self._on_full = self._on_full, lambda: None
-        tell()
+        try:
+            tell()
+        except Exception as error:  # noqa: BLE001 - the reader has records in its hands
+            self._fail_all(error)
 
     def _next(self) -> QueueState | None:
         """Return the next queue to pull from, once one wants it; None when there is nothing more to do."""

@@ -2,8 +2,11 @@
 
 import random
 import time
+from collections.abc import Collection
 
+from sms_source.configuration import SmsSourceConfiguration
 from sms_source.errors import InDoubtError, NotExecutedError, PullError
+from sms_source.feeds import feeds_of
 from sms_source.pulling.pull_once import Queue
 from sms_source.settings import MAX_IN_DOUBT, MAX_NOT_EXECUTED
 
@@ -74,6 +77,16 @@ class QueueState:
         is_last = is_refused or self._not_executed >= MAX_NOT_EXECUTED or self._in_doubt >= MAX_IN_DOUBT
         self.done = self.done or is_last
         return is_last
+
+
+def queues_of(options: SmsSourceConfiguration, backlog: Collection[Queue] = ()) -> list[QueueState]:
+    """Return the queues that the options name; of those in the backlog it is known that more waits."""
+    queues = [
+        Queue(feed, app_id, options.api_region, options.pull_limit)
+        for feed in feeds_of(options.pull_feeds)
+        for app_id in options.sms_sdk_app_ids
+    ]
+    return [QueueState(queue, is_full=queue in backlog) for queue in queues]
 
 
 def backoff(failures: int) -> float:
