@@ -2,6 +2,7 @@
 
 import itertools
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -182,6 +183,31 @@ def test_a_queue_in_which_more_waits_is_pulled_from_side_by_side_at_once(
     wait_until(lambda: drain.in_flight == 3)
     assert drain.report.requests == 0
     assert len(texts(list(drain.pulls()))) == 300
+
+
+def test_drains_that_follow_one_another_have_no_more_in_flight_than_one_may(
+    configured: SimulatorProcess, journal: Journal
+) -> None:
+    """What a kill costs at most is `pull_workers` requests, also while one drain ends and the next begins."""
+    configured.configure(latency=0.05)
+    configured.enqueue(APP, numbered(3_000))
+    concurrency = Concurrency(3)
+    for _ in range(2):
+        concurrency.add(1.0, 0.001)  # as over a network
+    backlog = [Queue(REPLIES, APP, "ap-guangzhou", 100)]
+    options = {"pull_workers": 3}
+    drains = [drain_of(journal, options, concurrency=concurrency, backlog=backlog) for _ in range(2)]
+    for drain in drains:
+        drain.start()
+    in_flight = []
+    while pulling_threads():
+        with concurrency.changed:
+            in_flight.append([drain.in_flight for drain in drains])
+        time.sleep(0.001)
+    assert max(map(sum, in_flight)) == 3
+    assert all(max(own) > 0 for own in zip(*in_flight, strict=True))
+    assert sum(len(texts(list(drain.pulls()))) for drain in drains) == 3_000
+    assert concurrency.in_flight == 0
 
 
 def test_a_drain_that_fails_to_call_for_the_next_one_tells_it(

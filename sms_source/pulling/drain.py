@@ -69,7 +69,7 @@ class Drain:
         self._on_full = on_full
         self._is_full = self._is_read = False
         self._cancelled = threading.Event()
-        self._changed = threading.Condition()
+        self._changed = self._concurrency.changed
         self._workers: list[threading.Thread] = []
         self._most_workers = self._concurrency.maximum
         self._working = 0
@@ -160,7 +160,10 @@ class Drain:
         try:
             with SmsClient.of(self._options) as client:
                 while (state := self._next()) is not None:
-                    pull = self._pull(client, state)
+                    try:
+                        pull = self._pull(client, state)
+                    finally:
+                        self._concurrency.end_pull()
                     if pull is not None:
                         self._results.put(pull)
                 self._tell_if_full()
@@ -194,15 +197,15 @@ class Drain:
                     return None
                 now = time.monotonic()
                 ready = [state for state in self._queues if state.wants(now)]
-                if ready and self.in_flight < self._concurrency.limit:
+                if ready and self._concurrency.has_room:
                     state = min(ready, key=lambda state: (state.in_flight, state.pulls))
                     state.pull_begins()
+                    self._concurrency.in_flight += 1
                     self._call_another(now)
                     return state
-                open_queues = [state for state in self._queues if not state.done]
-                if not open_queues:
+                if all(state.done for state in self._queues):
                     return None
-                pauses = [state.resume_at - now for state in open_queues if state.resume_at > now]
+                pauses = [s.resume_at - now for s in self._queues if not s.done and s.resume_at > now]
                 self._waiting += 1
                 # A stop from a signal handler can't notify: look for it now and then.
                 self._changed.wait(min([*pauses, 0.2]))
@@ -210,7 +213,7 @@ class Drain:
 
     def _call_another(self, now: float) -> None:
         """Have a worker that waits, or a new one, take the next pull, if one more may be in flight."""
-        if self.in_flight < self._concurrency.limit and any(state.wants(now) for state in self._queues):
+        if self._concurrency.has_room and any(state.wants(now) for state in self._queues):
             if self._waiting:
                 self._changed.notify()
             elif len(self._workers) < self._most_workers:
@@ -223,9 +226,8 @@ class Drain:
     def _is_enough(self) -> bool:
         """Return whether one more pull might exceed a bound; from then on, none is made."""
         if not self._is_full:
-            is_backlog = any(state.is_full for state in self._queues)
             records = (self.in_flight + 1) * self._options.pull_limit
-            self._is_full = self._bounds.reached(records, is_backlog=is_backlog)
+            self._is_full = self._bounds.reached(records, is_backlog=bool(self.backlog))
         return self._is_full
 
     def _is_over(self) -> bool:
@@ -240,10 +242,8 @@ class Drain:
             self._abandon(state)
             return None
         began, cpu_began = time.monotonic(), time.thread_time()
-        try:
+        with permit:
             result = pull_once(client, self._journal, state.queue, permit.use)
-        finally:
-            permit.give_back()
         if result.fatal is not None:
             self._fail_all(result.fatal)
         if result.answer is not None:

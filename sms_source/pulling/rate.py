@@ -132,6 +132,8 @@ class RateLimiter:
 class Permit:
     """Leave to send one request, for one thread: to be used when it goes out, or given back.
 
+    As a context it is given back at the end, unless it was used.
+
     Args:
         limiter: that gave it.
         given_at: when, by the limiter's clock.
@@ -141,6 +143,12 @@ class Permit:
         self._limiter = limiter
         self._given_at = given_at
         self._is_open = True
+
+    def __enter__(self) -> "Permit":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.give_back()
 
     def use(self) -> None:
         """Wait until the request may go out: it counts from now on."""

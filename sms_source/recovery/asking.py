@@ -179,7 +179,8 @@ class Asker:
             with self._lock:
                 self.requests += 1
             try:
-                return ask(before_sending=permit.use)
+                with permit:
+                    return ask(before_sending=permit.use)
             except PullError as error:
                 if isinstance(error, RefusedError) or attempt == ATTEMPTS:
                     raise
@@ -187,8 +188,6 @@ class Asker:
                     rate.slow_down()
                     with self._lock:
                         self.rate_limited += 1
-            finally:
-                permit.give_back()
             self._stop.wait(backoff(attempt))
         return None
 
