@@ -59,11 +59,11 @@ BACKLOG_SECONDS = 15.0
 TRICKLE_SECONDS = 1.0
 """Seconds after its first record for which a load package is held open while they do not."""
 
-PULLS_AHEAD = 512
-"""Answers that wait for their reader at most: what five seconds bring, which is about as long as a full
+PULLS_AHEAD = 384
+"""Answers that wait for their reader at most: what four seconds bring, which is about as long as a full
 package takes to be loaded, and archived in a store that is far away, while pulling goes on."""
 
-PULLS_DECODED = 128
+PULLS_DECODED = 32
 """Of them, those whose records wait decoded; the bodies of the others take a fourth of the memory."""
 
 BYTES_AHEAD = 16 << 20
