@@ -25,6 +25,7 @@ from tests.helpers.jobs import wait_until
 from tests.helpers.journals import files
 
 BOTH = [APP, OTHER_APP]
+BACKLOG = [Queue(REPLIES, APP, "ap-guangzhou", 100)]
 
 
 class Disk(LocalStorage):
@@ -37,12 +38,13 @@ class Disk(LocalStorage):
         self._answers = itertools.count()
         self.failing = threading.Barrier(1)
         """Those who fail wait here for each other."""
+        self.error: Exception = OSError("no room")
 
     def reserve(self, path: str, size: int) -> LocalReservation:
         """Reserve room, or fail."""
         if next(self._answers) >= self.room:
             self.failing.wait()
-            raise OSError("no room")
+            raise self.error
         return super().reserve(path, size)
 
 
@@ -62,6 +64,14 @@ def journal(disk: Disk) -> Iterator[Journal]:
 def drain_of(journal: Journal, options: dict[str, Any] | None = None, **given: Any) -> Drain:
     """Return a drain of the simulator's queues, with one pull at a time unless it is told otherwise."""
     return Drain(resolve_options({"pull_workers": 1, **(options or {})}), journal.open_drain(), **given)
+
+
+def over_a_network(workers: int) -> Concurrency:
+    """Return what has met a server far away: all workers may pull at once, also after a quick answer."""
+    concurrency = Concurrency(workers)
+    for _ in range(2):
+        concurrency.add(1.0, 0.001)
+    return concurrency
 
 
 def texts(pulls: list[Pull]) -> list[str]:
@@ -147,17 +157,14 @@ def test_the_next_drain_is_called_for_while_the_last_answers_are_on_their_way(
     """Pulling does not pause between two drains: here, it is called for in the middle of a pull."""
     configured.enqueue(APP, numbered(300))
     in_flight: list[int] = []
-    concurrency = Concurrency(2)
-    for _ in range(2):
-        concurrency.add(1.0, 0.001)  # as over a network
-    backlog = [Queue(REPLIES, APP, "ap-guangzhou", 100)]
+    concurrency = over_a_network(2)
     drain: Drain = drain_of(
         journal,
         {"pull_workers": 2},
         bounds=Bounds(records=300),
         on_full=lambda: in_flight.append(drain.in_flight),
         concurrency=concurrency,
-        backlog=backlog,
+        backlog=BACKLOG,
     )
     configured.configure(latency=0.5)
     pulls = drain.pulls()
@@ -174,11 +181,8 @@ def test_a_queue_in_which_more_waits_is_pulled_from_side_by_side_at_once(
     """Without a probe: the drain before this one has seen a full answer."""
     configured.configure(latency=0.5)
     configured.enqueue(APP, numbered(300))
-    concurrency = Concurrency(3)
-    for _ in range(2):
-        concurrency.add(1.0, 0.001)  # as over a network
-    backlog = [Queue(REPLIES, APP, "ap-guangzhou", 100)]
-    drain = drain_of(journal, {"pull_workers": 3}, concurrency=concurrency, backlog=backlog)
+    concurrency = over_a_network(3)
+    drain = drain_of(journal, {"pull_workers": 3}, concurrency=concurrency, backlog=BACKLOG)
     drain.start()
     wait_until(lambda: drain.in_flight == 3)
     assert drain.report.requests == 0
@@ -191,12 +195,9 @@ def test_drains_that_follow_one_another_have_no_more_in_flight_than_one_may(
     """What a kill costs at most is `pull_workers` requests, also while one drain ends and the next begins."""
     configured.configure(latency=0.05)
     configured.enqueue(APP, numbered(3_000))
-    concurrency = Concurrency(3)
-    for _ in range(2):
-        concurrency.add(1.0, 0.001)  # as over a network
-    backlog = [Queue(REPLIES, APP, "ap-guangzhou", 100)]
+    concurrency = over_a_network(3)
     options = {"pull_workers": 3}
-    drains = [drain_of(journal, options, concurrency=concurrency, backlog=backlog) for _ in range(2)]
+    drains = [drain_of(journal, options, concurrency=concurrency, backlog=BACKLOG) for _ in range(2)]
     for drain in drains:
         drain.start()
     in_flight = []
@@ -237,11 +238,12 @@ def test_refusals_for_the_rate_leave_a_backlog_what_it_is(
     assert caplog.text == ""
 
 
-def test_a_permit_that_was_not_used_is_given_back(
-    configured: SimulatorProcess, journal: Journal, disk: Disk
+@pytest.mark.parametrize("error", [OSError("no room"), MemoryError()])
+def test_a_permit_is_given_back_whatever_the_journal_fails_with(
+    configured: SimulatorProcess, journal: Journal, disk: Disk, error: Exception
 ) -> None:
     """All pulls of the account in this process share the rate: it would be lower from then on."""
-    disk.room = 0
+    disk.room, disk.error = 0, error
     options = {"pulls_per_second": 1}
     for _ in range(2):
         drain = drain_of(journal, options)
@@ -323,9 +325,7 @@ def test_a_journal_that_fails_several_threads_at_once_is_told_once(
 ) -> None:
     """One message is enough for a person; both queues were about to be asked."""
     disk.room, disk.failing = 0, threading.Barrier(2)
-    concurrency = Concurrency(2)
-    for _ in range(2):
-        concurrency.add(1.0, 0.001)  # as over a network
+    concurrency = over_a_network(2)
     options = {"sms_sdk_app_ids": BOTH, "pull_workers": 2}
     drain = drain_of(journal, options, concurrency=concurrency)
     assert list(drain.pulls()) == []
@@ -353,9 +353,7 @@ def test_where_no_more_threads_can_be_had_those_that_there_are_go_on(
 ) -> None:
     """Slower, and to the end; the log says so once."""
     configured.enqueue(APP, numbered(1_000))
-    concurrency = Concurrency(8)
-    for _ in range(2):
-        concurrency.add(1.0, 0.001)  # as over a network
+    concurrency = over_a_network(8)
     have_room_for_threads(monkeypatch, 2)
     drain = drain_of(journal, {"pull_workers": 8}, concurrency=concurrency)
     assert len(texts(list(drain.pulls()))) == 1_000

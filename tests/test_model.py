@@ -17,13 +17,12 @@ from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
 
 from sms_source.journal import local_storage
-from sms_source.journal import writer as journal_module
 from tests.model.disk import FOLDER, STORE
 from tests.model.explore import Arrive, Explorer, GoBack, Run, Step
 from tests.model.image import BROKEN, DELIVERED, LOST, REFUSED, Image, Plan
-from tests.model.local import LocalWorld, Unflushed, write_tree
+from tests.model.local import RECORDED, LocalWorld, Unflushed, write_tree
 from tests.model.promise import check
-from tests.model.recorded import Calls, RecordedDisk
+from tests.model.recorded import Calls, RecordedDisk, recording
 from tests.model.stand_ins import in_place
 
 KINDS = [FOLDER, STORE]
@@ -139,18 +138,6 @@ def test_crashes_of_long_histories_are_made_whole(
     note(f"{explorer.images} images, {explorer.distinct} of them distinct")
 
 
-RECORDED: list[Step] = [
-    Arrive(5),
-    Run(Plan(drain_pulls=2, nested=True)),
-    Run(Plan(outcomes=(LOST,))),
-    Arrive(3),
-    Run(Plan(outcomes=(BROKEN,), refuses=frozenset({6}))),
-    Run(Plan(replay=True)),
-    Arrive(1),
-    Run(),
-]
-
-
 @pytest.mark.long
 def test_a_folder_is_what_the_model_takes_it_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """After each system call of `LocalStorage`: a kill, and power cuts that lose what was not flushed."""
@@ -165,14 +152,8 @@ def test_a_folder_is_what_the_model_takes_it_for(tmp_path: Path, monkeypatch: py
             images.setdefault(hash((frozenset(tree.items()), outside.key)), (tree, outside))
 
     calls = Calls(folder, disk, crash)
-    monkeypatch.setattr(local_storage, "os", calls)
-    monkeypatch.setattr(local_storage, "shutil", calls)
-    monkeypatch.setattr(journal_module, "JOURNAL_RESERVE", 64)
-    for step in RECORDED:
-        if isinstance(step, Arrive):
-            world.queue += tuple(f"text {world.ticks} {n}" for n in range(step.count))
-        elif isinstance(step, Run):
-            world.run(step.plan)
+    with recording(calls):
+        world.go_through(RECORDED)
 
     monkeypatch.setattr(local_storage, "os", Unflushed())
     monkeypatch.setattr(local_storage, "shutil", shutil)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -81,7 +81,7 @@ class Round:
     @property
     def in_flight(self) -> int:
         """Pulls without an answer yet: what ending the process at once would lose."""
-        return sum(drain.in_flight for drain in self._drains)
+        return self._concurrency.in_flight
 
     def drain(self) -> None:
         """Load what is not known to be loaded, then empty the queues and load what they hand out."""
@@ -202,7 +202,7 @@ class Round:
     def _rows(self) -> dict[str, int]:
         return self._engine().rows(self._feeds)
 
-    def _new_drain(self, backlog: Sequence[Queue] = ()) -> Drain:
+    def _new_drain(self, backlog: Collection[Queue] = ()) -> Drain:
         drain = Drain(
             self._options,
             self._journal.open_drain(),

@@ -46,6 +46,11 @@ class Concurrency:
         """Whether one more pull may be in flight."""
         return self.in_flight < self.limit
 
+    def begin_pull(self) -> None:
+        """Note that one more pull is in flight."""
+        with self.changed:
+            self.in_flight += 1
+
     def end_pull(self) -> None:
         """Note that a pull is not in flight any more, whatever became of it."""
         with self.changed:

@@ -7,7 +7,7 @@ the one reader.
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator
 
 from sms_source.api.client import SmsClient
 from sms_source.configuration import SmsSourceConfiguration
@@ -51,7 +51,7 @@ class Drain:
         report: DrainReport | None = None,
         on_full: Callable[[], None] = lambda: None,
         concurrency: Concurrency | None = None,
-        backlog: Sequence[Queue] = (),
+        backlog: Collection[Queue] = (),
     ) -> None:
         self.report = report or DrainReport()
         self._options = options
@@ -200,7 +200,7 @@ class Drain:
                 if ready and self._concurrency.has_room:
                     state = min(ready, key=lambda state: (state.in_flight, state.pulls))
                     state.pull_begins()
-                    self._concurrency.in_flight += 1
+                    self._concurrency.begin_pull()
                     self._call_another(now)
                     return state
                 if all(state.done for state in self._queues):

@@ -254,24 +254,24 @@ class Harness:
     def _send_back_in_time(self) -> None:
         """Do to the warehouse what a person may, between two runs."""
         options = self._options
-        acts: dict[float, tuple[str, Callable[[], None]]] = {}
+        acts: list[tuple[str, Callable[[], None], float]] = []
         folder = options.warehouse or (options.destination == "duckdb" and self._actors[0].folders.job)
         if folder:
             pattern = "*" if options.warehouse else f"{self._actors[0].folders.database.name}*"
             warehouse = Warehouse(Path(folder), pattern, self._root / "copy")
-            acts = {
-                0.2: ("kept", warehouse.keep_copy),
-                0.4: ("put back", warehouse.put_back),
-                0.5: ("deleted", warehouse.delete),
-            }
+            acts += [
+                ("kept", warehouse.keep_copy, 0.2),
+                ("put back", warehouse.put_back, 0.2),
+                ("deleted", warehouse.delete, 0.1),
+            ]
         if options.destination != "filesystem":
-            acts[0.6 if folder else 0.3] = ("dropped", self._drop_dataset)
+            acts.append(("dropped", self._drop_dataset, 0.1 if folder else 0.3))
         chance = self._random.random()
-        for below, (what, act) in acts.items():
-            if chance < below:
+        for what, act, share in acts:
+            if 0 <= chance < share:
                 act()
                 self.report.counts[what] += 1
-                return
+            chance -= share
 
     def _drop_dataset(self) -> None:
         from dlt.destinations.exceptions import DatabaseUndefinedRelation

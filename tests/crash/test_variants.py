@@ -20,7 +20,15 @@ from tests.crash.promise import SEED, assert_promise_is_kept
         pytest.param(Options(kills=8, retention_days=0), id="no retention"),
         pytest.param(Options(kills=12, private=True, replays=0.2), id="encrypted, in pseudonyms"),
         pytest.param(
-            Options(kills=12, destination="sqlalchemy", replays=0.3, heal=True, receipts=True), id="SQLite"
+            Options(
+                kills=12,
+                destination="sqlalchemy",
+                replays=0.3,
+                heal=True,
+                warehouse="sqlite",
+                receipts=True,
+            ),
+            id="SQLite",
         ),
         pytest.param(Options(kills=12, destination="sqlalchemy", jobs=2), id="SQLite, two jobs"),
         pytest.param(Options(kills=8, package_records=60), id="pulling while packages are loaded"),
@@ -32,14 +40,12 @@ from tests.crash.promise import SEED, assert_promise_is_kept
     ],
 )
 def test_the_journal_makes_up_for_what_else_a_kill_costs(
-    options: Options, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    options: Options, own_folders: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whatever else is lost with each kill, the journal's replies are loaded once."""
-    folder = tmp_path / "sqlite"
+    folder = own_folders / "sqlite"
     folder.mkdir()
     monkeypatch.setenv("DESTINATION__SQLALCHEMY__CREDENTIALS", f"sqlite:///{folder / 'sms.db'}")
-    if options.destination == "sqlalchemy" and options.heal:
-        options = replace(options, warehouse=str(folder))
     plain = options.package_records or options.merged_at  # a process started the plain way has its own
     assert_promise_is_kept(replace(options, seed=SEED, exec_share=0.0 if plain else 0.05))
 

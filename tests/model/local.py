@@ -1,14 +1,27 @@
 """The model's world on a real disk, with the product's `LocalStorage`."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from sms_source.journal.local_storage import LocalReservation, LocalStorage
-from tests.model.image import Image
+from tests.model.explore import Arrive, Run, Step
+from tests.model.image import BROKEN, LOST, Image, Plan
 from tests.model.world import World
+
+RECORDED: list[Step] = [
+    Arrive(5),
+    Run(Plan(drain_pulls=2, nested=True)),
+    Run(Plan(outcomes=(LOST,))),
+    Arrive(3),
+    Run(Plan(outcomes=(BROKEN,), refuses=frozenset({6}))),
+    Run(Plan(replay=True)),
+    Arrive(1),
+    Run(),
+]
+"""A history whose system calls are recorded."""
 
 
 class WatchedStorage(LocalStorage):
@@ -49,6 +62,14 @@ class LocalWorld(World):
         self.journal: Any = WatchedStorage(folder / "journal", self._durable)
         self.spill: Any = WatchedStorage(folder / "spill", self._durable)
         self._folder = folder
+
+    def go_through(self, history: Iterable[Step]) -> None:
+        """Have replies arrive, and run; nothing crashes."""
+        for step in history:
+            if isinstance(step, Arrive):
+                self.queue += tuple(f"text {self.ticks} {n}" for n in range(step.count))
+            elif isinstance(step, Run):
+                self.run(step.plan)
 
     def image(self, *_brought_back: Any) -> Image:
         """Return what is there now, but for the lock and its holder."""

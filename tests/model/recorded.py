@@ -4,9 +4,13 @@ import os
 import random
 import stat
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
+
+from sms_source.journal import local_storage, writer
 
 Entry = int | None
 """A file's number; None for a folder."""
@@ -234,3 +238,14 @@ class Calls:
 
     def _place(self, path: str) -> str:
         return "" if Path(path) == self._root else str(Path(path).relative_to(self._root))
+
+
+@contextmanager
+def recording(calls: Calls) -> Iterator[None]:
+    """Have `LocalStorage` make its system calls by these; little room is reserved for an answer."""
+    with (
+        patch.object(local_storage, "os", calls),
+        patch.object(local_storage, "shutil", calls),
+        patch.object(writer, "JOURNAL_RESERVE", 64),
+    ):
+        yield

@@ -13,26 +13,14 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
-from sms_source.journal import local_storage
-from sms_source.journal import writer as journal_module
-from tests.model.explore import Arrive, Run, Step
-from tests.model.image import Image, Plan
-from tests.model.local import LocalWorld
-from tests.model.recorded import Calls
+from tests.model.image import Image
+from tests.model.local import RECORDED, LocalWorld
+from tests.model.recorded import Calls, recording
 from tests.model.stand_ins import in_place
 
 Call = tuple[str, ...]
 """Its name, and the paths and sizes that it is about."""
-
-HISTORY: list[Step] = [
-    Arrive(5),
-    Run(Plan(drain_pulls=2, nested=True)),
-    Arrive(3),
-    Run(Plan(refuses=frozenset({6}))),
-    Run(Plan(replay=True)),
-]
 
 TRACED = (
     "openat,write,pwrite64,writev,ftruncate,truncate,fallocate,fsync,fdatasync,sync_file_range,rename,"
@@ -84,18 +72,8 @@ def record(folder: Path) -> list[Call]:
     log = CallLog()
     calls: Any = Calls(folder, log, lambda: None)  # type: ignore[arg-type]
     logging.disable(logging.CRITICAL)
-    with (
-        in_place(),
-        patch.object(local_storage, "os", calls),
-        patch.object(local_storage, "shutil", calls),
-        patch.object(journal_module, "JOURNAL_RESERVE", 64),
-    ):
-        world = LocalWorld(Image(), folder)
-        for step in HISTORY:
-            if isinstance(step, Arrive):
-                world.queue += tuple(f"text {world.ticks} {n}" for n in range(step.count))
-            elif isinstance(step, Run):
-                world.run(step.plan)
+    with in_place(), recording(calls):
+        LocalWorld(Image(), folder).go_through(RECORDED)
     return [call for call in log.calls if Path(call[1]).name not in NOT_JOURNAL]
 
 
